@@ -1,0 +1,1 @@
+"""Training loops of published saliency models, patched from outside. Installs as ``augsal_transforms.adapters``."""

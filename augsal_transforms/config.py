@@ -1,0 +1,72 @@
+"""The numbers of an edit, each with the paper's section or the reason it differs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditConfig:
+    """How edits are made. Frozen; vary it with ``dataclasses.replace``.
+
+    Attributes:
+        steps: Noise levels visited. 1 is one seeded noise level; more inverts the image (Sec. 4).
+        noise_level: The noisiest level τ as a share of the scheduler's training steps, in (0, 1).
+        resolution: The image is edited at about ``resolution²`` pixels; ``None``: the model's own size.
+        attention_size: Cross-attention is read where maps are this wide at the model's own size
+            (16 as in the released code: latent/4 for SD v1.5).
+        threshold: Centre of the ramp that turns M into the edit mask, as a share of M's maximum
+            (max/3 in the released code).
+        softness: Width of that ramp, as a share of M's maximum; 0 is a hard mask.
+        keep_stopwords: Whether "a", "the", "on" … may win Eq. 8.
+        pivot: What contrast is stretched about: ``"gamma"``, the latent of the region's mean grey
+            (Sec. 4.2), or ``"mean"``, the region's mean latent (Eq. 1 unscaled).
+        injection: Largest weight of the inserted empty token where M = 1 (Sec. 4.1).
+        color_injection: The same for the colour word, whose map the paper scales up (Sec. 4.1).
+        guidance: Weight of the target pass's deviation from the source pass.
+        color_guidance: The same for colour edits.
+        deviations: How many standard deviations a property may move (Sec. 4.2); ``math.inf``: any.
+        batch_size: Images or edits that go through the networks together.
+    """
+
+    steps: int = 1
+    noise_level: float = 0.2
+    resolution: int | None = None
+    attention_size: int = 16
+    threshold: float = 1 / 3
+    softness: float = 0.2
+    keep_stopwords: bool = False
+    pivot: Literal["gamma", "mean"] = "gamma"
+    injection: float = 0.5
+    color_injection: float = 0.9
+    guidance: float = 1.0
+    color_guidance: float = 2.0
+    deviations: float = 2.0
+    batch_size: int = 8
+
+    @classmethod
+    def paper(cls) -> EditConfig:
+        """Invert over six noise levels up to t = 830 of 1000, as the released configuration does."""
+        return cls(steps=6, noise_level=0.83)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "attention_size", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a whole number of 1 or more, got {value!r}.")
+        if self.resolution is not None and self.resolution < 1:
+            raise ValueError(f"`resolution` must be `None` (the model's own) or 1 or more, got {self.resolution!r}.")
+        if not 0 < self.noise_level < 1:
+            raise ValueError(f"`noise_level` must lie in (0, 1), got {self.noise_level!r}.")
+        for name in ("threshold", "softness", "injection", "color_injection"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)!r}.")
+        for name in ("guidance", "color_guidance"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"`{name}` must be finite, got {getattr(self, name)!r}.")
+        if not self.deviations >= 0:
+            raise ValueError(f"`deviations` must be 0 or more (`math.inf` for no bound), got {self.deviations!r}.")
+        if self.pivot not in ("gamma", "mean"):
+            raise ValueError(f"`pivot` must be 'gamma' or 'mean', got {self.pivot!r}.")

@@ -1,0 +1,1 @@
+"""Images, maps and captions: datasets on disk and procedural scenes."""

@@ -1,0 +1,118 @@
+"""Between a photograph's own pixels and the model's grid: fit in, lift back, composite."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Where an image lies on the model's grid, sizes as (height, width).
+
+    Attributes:
+        size: The image's own size.
+        inner: Its size when edited: about ``resolution²`` pixels, aspect kept.
+        outer: ``inner`` padded to what the networks need.
+    """
+
+    size: tuple[int, int]
+    inner: tuple[int, int]
+    outer: tuple[int, int]
+
+    @classmethod
+    def plan(cls, size: tuple[int, int], resolution: int, multiple: int) -> Canvas:
+        """Fit an image of ``size`` to ``resolution²`` pixels and sides that are multiples of ``multiple``."""
+        scale = resolution / math.sqrt(size[0] * size[1])
+        inner = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        outer = (-(-inner[0] // multiple) * multiple, -(-inner[1] // multiple) * multiple)
+        return cls(size, inner, outer)
+
+    def place(self, image: Tensor) -> Tensor:
+        """An image (C, H, W) on the grid (C, *outer), mirrored at its right and lower edges."""
+        resized = resize(image, self.inner)
+        rows, columns = (_mirror(n, m, image.device) for n, m in zip(self.inner, self.outer, strict=True))
+        return resized[:, rows][:, :, columns]
+
+    def place_map(self, saliency_map: Tensor, size: tuple[int, int]) -> Tensor:
+        """A map (1, H, W) on the grid, zero in the padding, averaged to ``size``."""
+        placed = F.pad(
+            resize(saliency_map, self.inner), (0, self.outer[1] - self.inner[1], 0, self.outer[0] - self.inner[0])
+        )
+        return F.adaptive_avg_pool2d(placed, size)
+
+    def lift(self, field: Tensor) -> Tensor:
+        """A field (C, *outer) back at the image's own size (C, H, W), the padding cut off."""
+        return resize(field[:, : self.inner[0], : self.inner[1]], self.size)
+
+
+def resize(field: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, antialiased resize of (C, H, W); the same tensor where nothing changes."""
+    if tuple(field.shape[-2:]) == size:
+        return field
+    return F.interpolate(field[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def _mirror(length: int, padded: int, device: torch.device) -> Tensor:
+    """Indices 0 … length−1 and back again, as often as needed."""
+    period = max(2 * length - 2, 1)
+    index = torch.arange(padded, device=device) % period
+    return torch.where(index < length, index, period - index)
+
+
+def to_unit_range(image: Tensor) -> Tensor:
+    """uint8 or float in [0, 1] → float32 in [0, 1]."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+
+
+def composite(image: Tensor, change: Tensor, edit_mask: Tensor) -> Tensor:
+    """``image + change`` where the mask is above zero, in the image's own type; bit-exact elsewhere."""
+    edited = (to_unit_range(image) + change).clamp(0, 1)
+    edited = (edited * 255).round() if image.dtype == torch.uint8 else edited
+    return torch.where(edit_mask > 0, edited.to(image.dtype), image)
+
+
+def check_images(images: list[Tensor] | Tensor) -> list[Tensor]:
+    """A batch or a list of RGB images as a list.
+
+    Raises:
+        TypeError: If they are not tensors of uint8 or float.
+        ValueError: If a shape or a range is wrong.
+    """
+    for n, image in enumerate(images):
+        if not isinstance(image, Tensor):
+            raise TypeError(f"`images[{n}]` must be a tensor (3, H, W), got {type(image).__name__}.")
+        if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+            raise ValueError(f"`images[{n}]` must be RGB of shape (3, H, W), got {tuple(image.shape)}.")
+        if image.dtype != torch.uint8 and not image.is_floating_point():
+            raise TypeError(f"`images[{n}]` must be uint8 or float in [0, 1], got {image.dtype}.")
+        if image.is_floating_point() and not bool(((image >= 0) & (image <= 1)).all()):
+            raise ValueError(
+                f"`images[{n}]` must lie in [0, 1], got values in [{image.min():.3g}, {image.max():.3g}]. "
+                "Edit before Normalize; divide 0–255 floats by 255."
+            )
+    return list(images)
+
+
+def check_saliency_maps(saliency_maps: list[Tensor] | Tensor, images: list[Tensor]) -> list[Tensor]:
+    """Saliency maps as a list of float32 (1, H, W), resized to their images where sizes differ.
+
+    Raises:
+        ValueError: If their number, shape or range is wrong.
+    """
+    if len(saliency_maps) != len(images):
+        raise ValueError(f"`saliency_maps` must be one per image, {len(images)}, got {len(saliency_maps)}.")
+    checked = []
+    for n, (saliency_map, image) in enumerate(zip(saliency_maps, images, strict=True)):
+        if not isinstance(saliency_map, Tensor) or saliency_map.ndim != 3 or saliency_map.shape[0] != 1:
+            got = tuple(saliency_map.shape) if isinstance(saliency_map, Tensor) else type(saliency_map).__name__
+            raise ValueError(f"`saliency_maps[{n}]` must be a tensor of shape (1, H, W), got {got}.")
+        field = to_unit_range(saliency_map)
+        if not bool(((field >= 0) & (field <= 1)).all()):
+            raise ValueError(f"`saliency_maps[{n}]` must be finite and lie in [0, 1]; divide it by its maximum.")
+        checked.append(resize(field.to(image.device), (image.shape[-2], image.shape[-1])).clamp(0, 1))
+    return checked

@@ -1,0 +1,243 @@
+"""A frozen Stable Diffusion model: find it, load it, encode, predict noise, step between noise levels, decode."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+HUB_MODELS = {
+    "sd-v1-5": ("stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"),
+}
+_FILES = [
+    *("*/config.json", "tokenizer/*", "scheduler/*", "model_index.json", "augsal_calibration.*"),
+    *("unet/diffusion_pytorch_model*.safetensors*", "vae/diffusion_pytorch_model*.safetensors*"),
+    "text_encoder/model*.safetensors*",
+]
+_OTHER_VARIANTS = ["*.fp16.*", "*non_ema*", "safety_checker/*", "feature_extractor/*"]
+
+
+@dataclass(frozen=True)
+class DiffusionModel:
+    """A frozen latent diffusion model: its networks and what its scheduler knows about noise."""
+
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    alphas: Tensor  # cumulative products ā_t, (T,), float64 on the CPU
+    prediction_type: str
+    folder: Path
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return torch.device(self.unet.device)
+
+    @property
+    def downsampling(self) -> int:
+        """Image pixels per latent cell, f."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def multiple(self) -> int:
+        """What image sides must be multiples of: f · 2^(n−1) for a U-Net of n levels."""
+        return int(self.downsampling * 2 ** (len(self.unet.config.block_out_channels) - 1))
+
+    @property
+    def resolution(self) -> int:
+        """The side in pixels of the images the model was trained on."""
+        return int(self.unet.config.sample_size * self.downsampling)
+
+    def noise_levels(self, steps: int, noise_level: float) -> list[int | None]:
+        """The clean level ``None``, then ``steps`` evenly spaced timesteps up to ``noise_level`` of all."""
+        last = len(self.alphas) - 1
+        return [None, *(min(max(1, round(noise_level * (last + 1) * k / steps)), last) for k in range(1, steps + 1))]
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Z = E(I): images (B, 3, H, W) in [0, 1] → scaled latents (B, 4, H/f, W/f), float32.
+
+        The mode of the posterior, not a sample: the same image always has the same latent.
+        """
+        posterior = self.vae.encode((2 * images - 1).to(self.vae.dtype)).latent_dist
+        latent: Tensor = posterior.mode().float() * self.vae.config.scaling_factor
+        return latent
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """D(Z): scaled latents (B, 4, h, w) → RGB (B, 3, h·f, w·f), float32, [0, 1] but for overshoot."""
+        scaled = latents / self.vae.config.scaling_factor
+        decoded: Tensor = self.vae.decode(scaled.to(self.vae.dtype)).sample.float()
+        if self.vae.dtype == torch.float16 and not decoded.isfinite().all():
+            with _in_float32(self.vae):  # the SD 1.x VAE overflows in half precision on some images
+                decoded = self.vae.decode(scaled.float()).sample
+        return decoded / 2 + 0.5
+
+    def predict_noise(self, noisy: Tensor, level: int | None, context: Tensor) -> Tensor:
+        """ε(z_t, t, prompt), float32, whatever the model was trained to predict."""
+        dtype, timestep = self.unet.dtype, level or 0
+        output: Tensor = self.unet(noisy.to(dtype), timestep, encoder_hidden_states=context.to(dtype)).sample.float()
+        signal, noise = self.rates(timestep)
+        if self.prediction_type == "v_prediction":
+            return signal * output + noise * noisy
+        if self.prediction_type == "sample":
+            return (noisy - signal * output) / noise
+        return output
+
+    def rates(self, level: int | None) -> tuple[float, float]:
+        """√ā_t and √(1 − ā_t); 1 and 0 for the clean level."""
+        alpha = 1.0 if level is None else self.alphas[level].item()
+        return math.sqrt(alpha), math.sqrt(1 - alpha)
+
+    def step(self, latent: Tensor, noise: Tensor, start: int | None, end: int | None) -> Tensor:
+        """One deterministic DDIM step between any two noise levels (Song et al., 2021, Eq. 12)."""
+        signal, sigma = self.rates(start)
+        next_signal, next_sigma = self.rates(end)
+        return next_signal * (latent - sigma * noise) / signal + next_sigma * noise
+
+
+@contextmanager
+def _in_float32(module: torch.nn.Module) -> Iterator[None]:
+    dtype = next(module.parameters()).dtype
+    module.float()
+    try:
+        yield
+    finally:
+        module.to(dtype)
+
+
+def locate_model(name: str, *, revision: str | None = None, local_files_only: bool = False) -> Path:
+    """The folder of a model given as ``"bundled"``, ``"sd-v1-5"``, a folder or a hub id.
+
+    Raises:
+        ValueError: If ``name`` is none of these.
+        FileNotFoundError: If the model is not on disk and cannot be fetched.
+    """
+    if name == "bundled":
+        return Path(str(files("augsal_transforms") / "assets" / "bundled"))
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser()
+    repository, pinned = HUB_MODELS.get(name, (name, None))
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", repository):
+        raise ValueError(
+            f"`name` must be 'bundled', {', '.join(map(repr, HUB_MODELS))}, the folder of a Stable Diffusion 1.x or "
+            f"2.x pipeline, or a hub id such as 'owner/model', got {name!r}, and there is no such folder."
+        )
+    return _locate_on_hub(repository, revision or pinned, local_files_only)
+
+
+def _locate_on_hub(repository: str, revision: str | None, local_files_only: bool) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    def snapshot(local: bool) -> Path:
+        return Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                local_files_only=local,
+                allow_patterns=_FILES,
+                ignore_patterns=_OTHER_VARIANTS,
+            )
+        )
+
+    reason = "offline mode is on"
+    try:
+        folder = snapshot(local=True)
+        if not missing_parts(folder):
+            return folder
+    except OSError:
+        pass
+    if not (local_files_only or HF_HUB_OFFLINE):
+        try:
+            HfApi().model_info(repository, revision=revision, timeout=5)  # one request: downloads retry for 20 s
+            return snapshot(local=False)
+        except Exception as error:  # whatever the hub's HTTP library raises, the answer is the same
+            reason = (
+                f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no answer'}"
+            )
+    at = f" --revision {revision}" if revision else ""
+    raise FileNotFoundError(
+        f"{repository!r} is not on this disk and cannot be fetched ({reason}). Where there is a network, run "
+        f"`hf download {repository}{at}`, or give the folder of a pipeline. 'bundled' needs neither."
+    )
+
+
+def missing_parts(folder: Path) -> list[str]:
+    """Which of the five parts of a pipeline a folder lacks; networks count only as safetensors."""
+    missing = [part for part in COMPONENTS if not (folder / part).is_dir()]
+    networks = [part for part in ("unet", "vae", "text_encoder") if part not in missing]
+    return missing + [f"{part}/*.safetensors" for part in networks if not any((folder / part).glob("*.safetensors"))]
+
+
+def check_model(folder: Path) -> None:
+    """Refuse what the algorithm cannot run on, before any weight is read.
+
+    Raises:
+        FileNotFoundError: If a part is missing.
+        ValueError: For inpainting, upscaling and SDXL U-Nets.
+    """
+    if missing := missing_parts(folder):
+        raise FileNotFoundError(
+            f"{folder} lacks {', '.join(missing)}. A pipeline folder has {', '.join(COMPONENTS)}, its weights as "
+            "safetensors; `pipeline.save_pretrained(folder, safe_serialization=True)` writes one."
+        )
+    unet = json.loads((folder / "unet" / "config.json").read_text())
+    vae = json.loads((folder / "vae" / "config.json").read_text())
+    if unet.get("addition_embed_type") == "text_time" or (folder / "text_encoder_2").is_dir():
+        raise ValueError(
+            f"{folder} is an SDXL pipeline; the editor needs Stable Diffusion 1.x or 2.x, such as 'sd-v1-5'."
+        )
+    channels, expected = unet.get("in_channels", 4), vae.get("latent_channels", 4)
+    if channels != expected:
+        raise ValueError(
+            f"The U-Net of {folder} takes {channels} channels where the VAE makes {expected}: an inpainting or "
+            "upscaling model. The editor needs the plain text-to-image one, such as 'sd-v1-5'."
+        )
+
+
+def load_model(folder: Path, *, device: torch.device, dtype: torch.dtype) -> DiffusionModel:
+    """Load unet, vae, text encoder, tokenizer and scheduler, safetensors only, frozen.
+
+    Raises:
+        FileNotFoundError: If a part is missing.
+        ValueError: If it is not a Stable Diffusion 1.x or 2.x text-to-image model.
+    """
+    check_model(folder)
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import AutoTokenizer, CLIPTextModel
+
+    path = str(folder)
+    frugal = importlib.util.find_spec("accelerate") is not None
+    weights: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "torch_dtype": dtype}
+    weights["low_cpu_mem_usage"] = frugal  # diffusers prints a paragraph when it has to fall back
+    networks = {
+        "unet": UNet2DConditionModel.from_pretrained(path, subfolder="unet", **weights),
+        "vae": AutoencoderKL.from_pretrained(path, subfolder="vae", **weights),
+        "text_encoder": CLIPTextModel.from_pretrained(
+            path, subfolder="text_encoder", use_safetensors=True, local_files_only=True, dtype=dtype
+        ),
+    }
+    for network in networks.values():
+        network.to(device).eval().requires_grad_(False)
+    # Any SD scheduler's settings make a DDIM scheduler: only its noise table and prediction type are used.
+    scheduler = DDIMScheduler.from_pretrained(path, subfolder="scheduler", local_files_only=True)
+    return DiffusionModel(
+        **networks,
+        tokenizer=AutoTokenizer.from_pretrained(path, subfolder="tokenizer", local_files_only=True),
+        alphas=scheduler.alphas_cumprod.double(),
+        prediction_type=scheduler.config.prediction_type,
+        folder=folder,
+    )

@@ -1,0 +1,308 @@
+"""SaliencyEditor: edit the region that a caption and a saliency map agree on (Fig. 3).
+
+Z is the latent, C the cross-attention, S the saliency map, M the region of Eq. 8, A⁺ and γ the linear
+decoder's pseudo-inverse (Sec. 4.2), D the decoder. Read ``_analyse_batch``, then ``_apply_batch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from augsal_transforms.config import EditConfig
+from augsal_transforms.editor.calibration import Calibration
+from augsal_transforms.editor.canvas import Canvas, check_images, check_saliency_maps, composite, to_unit_range
+from augsal_transforms.editor.constraint import allowed_strength
+from augsal_transforms.editor.diffusion import DiffusionModel, load_model, locate_model
+from augsal_transforms.editor.edits import (
+    COLORS,
+    Brightness,
+    Color,
+    Contrast,
+    Edit,
+    scale_contrast,
+    shift_brightness,
+    shift_color,
+)
+from augsal_transforms.editor.passes import source_pass, target_pass
+from augsal_transforms.editor.prompts import color_embedding, empty_embedding, encode_prompts, locate_words
+from augsal_transforms.editor.region import normalise, refine_region, select_region, soft_threshold
+from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, unedited
+from augsal_transforms.photometry import PROPERTIES, photometric_properties, weighted_mean
+from augsal_transforms.randomness import keyed_generator, pixel_hash
+
+
+@dataclass(frozen=True, eq=False)
+class SaliencyEditor:
+    """Edits images with a frozen Stable Diffusion 1.x or 2.x model; ``from_pretrained`` loads one.
+
+    Attributes:
+        model: The frozen networks.
+        calibration: A, A⁺, γ and the bounds for this model.
+        config: How edits are made.
+        name: What the model was asked for by.
+    """
+
+    model: DiffusionModel = field(repr=False)
+    calibration: Calibration = field(repr=False)
+    config: EditConfig
+    name: str
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str = "bundled",
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        config: EditConfig | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+    ) -> SaliencyEditor:
+        """Load an editor.
+
+        Args:
+            name: ``"bundled"`` (ours, offline), ``"sd-v1-5"``, the folder of a pipeline, or a hub id.
+            device: Where the networks run.
+            dtype: Their precision: float32, float16 or bfloat16.
+            config: How edits are made; ``None`` is ``EditConfig()``.
+            revision: Commit of a hub id; ``"sd-v1-5"`` has one pinned.
+            local_files_only: Never ask the hub.
+
+        Raises:
+            FileNotFoundError: If the model or a part of it is not on disk and cannot be fetched.
+            ValueError: If it is not a Stable Diffusion 1.x or 2.x text-to-image model.
+        """
+        folder = locate_model(name, revision=revision, local_files_only=local_files_only)
+        model = load_model(folder, device=torch.device(device), dtype=dtype)
+        calibration = Calibration.load(folder, dict(model.vae.config)) or Calibration.published()
+        return cls(model, calibration.to(model.device), config or EditConfig(), name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process loads the model itself; weights do not travel through pickles.
+        return _reload, (str(self.model.folder), str(self.model.device), self.model.unet.dtype, self.config, self.name)
+
+    def edit(
+        self,
+        images: list[Tensor] | Tensor,
+        saliency_maps: list[Tensor] | Tensor,
+        prompts: Sequence[str | None] | None,
+        edits: Sequence[Edit | Sequence[Edit]],
+        *,
+        seed: int | Sequence[int] = 0,
+    ) -> list[EditedImage]:
+        """``apply(analyse(images, saliency_maps, prompts), edits)``."""
+        return self.apply(self.analyse(images, saliency_maps, prompts, seed=seed), edits)
+
+    @torch.no_grad()
+    def analyse(
+        self,
+        images: list[Tensor] | Tensor,
+        saliency_maps: list[Tensor] | Tensor,
+        prompts: Sequence[str | None] | None = None,
+        *,
+        seed: int | Sequence[int] = 0,
+    ) -> list[ImageAnalysis]:
+        """What all edits of an image share: its latent, the source pass, the word and the region.
+
+        Args:
+            images: A list of (3, H, W) or a batch (B, 3, H, W), uint8 or float in [0, 1], any sizes.
+            saliency_maps: Likewise (1, H, W), in [0, 1]; resized where they differ from the image.
+            prompts: A caption per image; without one M is the saliency map and no word is named.
+            seed: One for all, or one per image. Randomness is keyed on it and on the image's pixels,
+                so neither the order nor the size of a batch matters.
+
+        Returns:
+            One analysis per image.
+        """
+        images = check_images(images)
+        maps = check_saliency_maps(saliency_maps, images)
+        captions = _one_each("prompts", prompts or [""] * len(images), images)
+        seeds = _one_each("seed", [seed] * len(images) if isinstance(seed, int) else seed, images)
+        plan = (self.config.resolution or self.model.resolution, self.model.multiple)
+        sources = [
+            Source(image, saliency_map, caption or "", key, Canvas.plan((image.shape[-2], image.shape[-1]), *plan))
+            for image, saliency_map, caption, key in zip(images, maps, captions, seeds, strict=True)
+        ]
+        return _in_batches(
+            self._analyse_batch, sources, [source.canvas.outer for source in sources], self.config.batch_size
+        )
+
+    @torch.no_grad()
+    def apply(self, analyses: Sequence[ImageAnalysis], edits: Sequence[Edit | Sequence[Edit]]) -> list[EditedImage]:
+        """Edit analysed images.
+
+        Args:
+            analyses: From ``analyse``.
+            edits: One edit per image, or a list of edits per image; ranges are drawn from.
+
+        Returns:
+            A flat list, image by image, edit by edit. A null edit returns the image it was given.
+        """
+        jobs: list[tuple[ImageAnalysis, Edit]] = []
+        for analysis, wanted in zip(analyses, _one_each("edits", edits, analyses), strict=True):
+            draws = keyed_generator("edits", analysis.source.seed, pixel_hash(analysis.source.image))
+            for edit in [wanted] if isinstance(wanted, Edit) else wanted:
+                if not isinstance(edit, Edit):
+                    raise TypeError(f"`edits` must hold Contrast, Brightness or Color, got {edit!r}.")
+                jobs.append((analysis, edit.draw(draws)))
+        results = [unedited(analysis, edit) for analysis, edit in jobs]
+        active = [n for n, (analysis, edit) in enumerate(jobs) if not edit.is_null and analysis.edit_mask.any()]
+        shapes = [jobs[n][0].source.canvas.outer for n in active]
+        edited = _in_batches(self._apply_batch, [jobs[n] for n in active], shapes, self.config.batch_size)
+        for n, result in zip(active, edited, strict=True):
+            results[n] = result
+        return results
+
+    def _analyse_batch(self, sources: list[Source]) -> list[ImageAnalysis]:
+        model, config = self.model, self.config
+        images = [to_unit_range(source.image).to(model.device) for source in sources]
+        placed = torch.stack([source.canvas.place(image) for source, image in zip(sources, images, strict=True)])
+        latent = model.encode(placed)  # Z
+        context = encode_prompts(model.tokenizer, model.text_encoder, [source.prompt for source in sources])
+        trajectory, cross_attention = source_pass(model, config, latent, context, _seeded_noise(sources, latent))  # C
+        decoded = model.decode(latent)  # D(Z), once for all edits
+
+        analyses = []
+        for n, source in enumerate(sources):
+            saliency = source.place_saliency(cross_attention)  # S
+            words = locate_words(model.tokenizer, source.prompt, keep_stopwords=config.keep_stopwords)
+            region, word = normalise(saliency), None
+            if words:
+                per_word = torch.stack([cross_attention[n, list(word.tokens)].mean(dim=0) for word in words])
+                region, index = select_region(per_word, saliency)  # M and i*, Eq. 8
+                word = words[index]
+            refined = refine_region(region, placed[n])
+            edit_mask = soft_threshold(source.canvas.lift(refined), config.threshold, config.softness)
+            latent_mask = soft_threshold(refined, config.threshold, config.softness)
+            analyses.append(
+                ImageAnalysis(
+                    source=source,
+                    word=word,
+                    region=region,
+                    edit_mask=edit_mask,
+                    latent_mask=F.adaptive_avg_pool2d(latent_mask[None], (latent.shape[-2], latent.shape[-1])),
+                    latent=latent[n : n + 1],
+                    context=context[n : n + 1],
+                    trajectory=[(noisy[n : n + 1], noise[n : n + 1]) for noisy, noise in trajectory],
+                    decoded=decoded[n : n + 1],
+                    properties=photometric_properties(images[n][None], edit_mask[None])[0],
+                )
+            )
+        return analyses
+
+    def _apply_batch(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
+        edited_latent = torch.cat([self._edit_latent(analysis, edit) for analysis, edit in jobs])  # Z_E
+        inserted = torch.stack([self._inserted_token(analysis, edit) for analysis, edit in jobs])
+        weights = [self._weights(analysis, edit) for analysis, edit in jobs]
+        residual = self.residual([analysis for analysis, _ in jobs], edited_latent, inserted, weights)
+        return [self._composite(analysis, edit, residual[n]) for n, (analysis, edit) in enumerate(jobs)]
+
+    def _edit_latent(self, analysis: ImageAnalysis, edit: Edit) -> Tensor:
+        """Z_E: Eq. 1, Eq. 2 or the colour shift, scaled by A⁺ (Sec. 4.2)."""
+        latent, region, calibration = analysis.latent, analysis.latent_mask, self.calibration
+        mean_rgb, mean_grey = 2 * analysis.properties[None, :3] - 1, 2 * analysis.properties[None, 3:4] - 1
+        if isinstance(edit, Contrast):
+            mean_latent = weighted_mean(latent, region)[:, :, None, None]
+            pivot = calibration.grey_latent(mean_grey) if self.config.pivot == "gamma" else mean_latent
+            return scale_contrast(latent, region, edit.strength, pivot)
+        if isinstance(edit, Brightness):
+            return shift_brightness(latent, region, edit.strength, calibration.gamma)
+        target = 2 * torch.tensor([COLORS[edit.name]], device=latent.device) - 1
+        return shift_color(latent, region, edit.strength, target - mean_rgb, calibration.pseudo_inverse)
+
+    def _inserted_token(self, analysis: ImageAnalysis, edit: Edit) -> Tensor:
+        """The token inserted before the word: empty, or the colour (Sec. 4.1). Returns (1, D)."""
+        tokenizer, text_encoder = self.model.tokenizer, self.model.text_encoder
+        if isinstance(edit, Color) and analysis.word is not None:
+            return color_embedding(tokenizer, text_encoder, analysis.source.prompt, analysis.word, edit.name)
+        return empty_embedding(tokenizer, text_encoder)
+
+    def _weights(self, analysis: ImageAnalysis, edit: Edit) -> tuple[float, float]:
+        """How much of the token is injected where M = 1 (0 without a word), and how much the target pass counts."""
+        color = isinstance(edit, Color)
+        injection = (self.config.color_injection if color else self.config.injection) * edit.magnitude
+        return injection if analysis.word else 0.0, self.config.color_guidance if color else self.config.guidance
+
+    def residual(
+        self, analyses: list[ImageAnalysis], edited_latent: Tensor, inserted: Tensor, weights: list[tuple[float, float]]
+    ) -> Tensor:
+        """D(Z_out) − D(Z), what an edited latent changes in the image, (B, 3, H', W') in units of [0, 1].
+
+        Args:
+            analyses: B images on equal canvases.
+            edited_latent: Z_E, (B, 4, h, w).
+            inserted: The inserted token's embedding, (B, 1, D).
+            weights: Per image the injection where M = 1, and the weight of the target pass.
+        """
+        latent, region, context = (
+            torch.cat([getattr(a, name) for a in analyses]) for name in ("latent", "latent_mask", "context")
+        )
+        levels = zip(*(a.trajectory for a in analyses), strict=True)
+        trajectory = [(torch.cat([z for z, _ in level]), torch.cat([e for _, e in level])) for level in levels]
+        injection, guidance = torch.tensor(weights).to(latent).T[:, :, None, None, None]
+        target = target_pass(
+            self.model, self.config, latent, edited_latent, context, trajectory, inserted, region * injection
+        )
+        output = torch.where(region > 0, edited_latent + region * guidance * (target - edited_latent), latent)
+        residual = self.model.decode(output) - torch.cat([a.decoded for a in analyses])
+        if not residual.isfinite().all():
+            raise RuntimeError(
+                "The decoder returned values that are not finite; load the editor with dtype=torch.float32."
+            )
+        return residual
+
+    def _composite(self, analysis: ImageAnalysis, edit: Edit, residual: Tensor) -> EditedImage:
+        """I + λ M (D(Z_out) − D(Z)), λ the largest that stays within two deviations (Sec. 4.2)."""
+        image, mask = to_unit_range(analysis.source.image).to(residual)[None], analysis.edit_mask[None]
+        change = analysis.source.canvas.lift(residual)[None]
+        if isinstance(edit, Contrast):
+            # Departs from Eq. 1: the decoder is not linear, and μ would move by some grey levels.
+            change = change - weighted_mean(change, mask.square())[..., None, None]
+        change = mask * change
+        strength, bound = allowed_strength(image, change, mask, self.config.deviations * self.calibration.deviations)
+        original = analysis.source.image.to(residual.device)
+        edited = composite(original, strength.item() * change[0], analysis.edit_mask)
+        return replace(
+            unedited(analysis, edit),
+            image=edited.to(analysis.source.image.device),
+            edit_mask=analysis.edit_mask.to(analysis.source.image.device),
+            strength=strength.item(),
+            bound_by=PROPERTIES[int(bound)] if bound >= 0 else "",
+            properties_after=dict(
+                zip(PROPERTIES, photometric_properties(to_unit_range(edited)[None], mask)[0].tolist(), strict=True)
+            ),
+        )
+
+
+def _reload(folder: str, device: str, dtype: torch.dtype, config: EditConfig, name: str) -> SaliencyEditor:
+    return replace(SaliencyEditor.from_pretrained(folder, device=device, dtype=dtype, config=config), name=name)
+
+
+def _seeded_noise(sources: list[Source], latent: Tensor) -> Tensor:
+    """ε per image from its own generator, drawn on the CPU: the same on any device and in any batch."""
+    draws = [keyed_generator("noise", source.seed, pixel_hash(source.image)) for source in sources]
+    return torch.stack([torch.randn(latent.shape[1:], generator=generator) for generator in draws]).to(latent.device)
+
+
+def _in_batches(function: Any, items: list[Any], shapes: list[tuple[int, int]], limit: int) -> list[Any]:
+    """``function`` over batches of at most ``limit`` items of equal shape, results in the items' order."""
+    results: dict[int, Any] = {}
+    for shape in dict.fromkeys(shapes):
+        indices = [n for n, other in enumerate(shapes) if other == shape]
+        for chunk in (indices[n : n + limit] for n in range(0, len(indices), limit)):
+            results.update(zip(chunk, function([items[n] for n in chunk]), strict=True))
+    return [results[n] for n in range(len(items))]
+
+
+def _one_each(name: str, values: Any, items: Sequence[Any]) -> Sequence[Any]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise TypeError(f"`{name}` must be a list with one entry per image, got {values!r}.")
+    if len(values) != len(items):
+        raise ValueError(f"`{name}` must have one entry per image, {len(items)}, got {len(values)}.")
+    return values

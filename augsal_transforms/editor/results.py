@@ -1,0 +1,120 @@
+"""What goes into the editor, what all edits of an image share, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from augsal_transforms.editor.canvas import Canvas
+from augsal_transforms.editor.edits import Color, Edit
+from augsal_transforms.editor.prompts import Word
+from augsal_transforms.photometry import PROPERTIES
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image to edit: as given (3, H, W), its map (1, H, W), its caption or "", its seed, its place on the grid."""
+
+    image: Tensor
+    saliency_map: Tensor
+    prompt: str
+    seed: int
+    canvas: Canvas
+
+    def place_saliency(self, cross_attention: Tensor) -> Tensor:
+        """S at the resolution of C (…, h, w), on its device: (1, h, w)."""
+        return self.canvas.place_map(
+            self.saliency_map.to(cross_attention.device), (cross_attention.shape[-2], cross_attention.shape[-1])
+        )
+
+
+@dataclass(frozen=True)
+class ImageAnalysis:
+    """One image as the frozen model sees it; every edit of the image starts here.
+
+    Attributes:
+        source: The image, its map, caption and seed.
+        word: The word of Eq. 8, or ``None`` where there is none and M is the saliency map.
+        region: M of Eq. 8 at attention resolution, (1, h, w), in [0, 1].
+        edit_mask: M's ramp at the image's size, (1, H, W), in steps of 1/255.
+        latent_mask: The same ramp at latent resolution, (1, 1, h, w).
+        latent: Z, (1, 4, h, w).
+        context: The encoded prompt, (1, tokens, D).
+        trajectory: The noisy latent and its predicted noise at each noise level, least noisy first.
+        decoded: D(Z) in [0, 1], (1, 3, H', W').
+        properties: The six photometric properties inside the mask, (6,).
+    """
+
+    source: Source
+    word: Word | None
+    region: Tensor
+    edit_mask: Tensor
+    latent_mask: Tensor
+    latent: Tensor
+    context: Tensor
+    trajectory: list[tuple[Tensor, Tensor]]
+    decoded: Tensor
+    properties: Tensor
+
+
+@dataclass(frozen=True)
+class EditedImage:
+    """An edited image and the account of its edit.
+
+    Attributes:
+        image: (3, H, W), type and size of the input; equal to it, to the bit, where ``edit_mask`` is 0.
+        edit_mask: (1, H, W) float32 in [0, 1], the mask that composited; zeros where nothing was edited.
+        region: M of Eq. 8 at attention resolution, (1, h, w).
+        kind: ``"contrast"``, ``"brightness"`` or ``"color"``.
+        color: The target colour's name, or "".
+        word: The word whose region was edited, or "".
+        region_source: ``"word"``, or ``"saliency_map"`` where the caption names nothing.
+        alpha: The strength asked for.
+        strength: The share of the edit that the constraint allowed, in [0, 1].
+        bound_by: The property that bound it, ``"empty region"`` where there was nothing to edit, or "".
+        properties_before: The six photometric properties inside the mask.
+        properties_after: The same after the edit.
+        seed: The seed it was made with.
+    """
+
+    image: Tensor
+    edit_mask: Tensor
+    region: Tensor
+    kind: str
+    color: str
+    word: str
+    region_source: str
+    alpha: float
+    strength: float
+    bound_by: str
+    properties_before: dict[str, float]
+    properties_after: dict[str, float]
+    seed: int
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether any pixel could change."""
+        return bool(self.edit_mask.any())
+
+
+def unedited(analysis: ImageAnalysis, edit: Edit) -> EditedImage:
+    """The result of an edit that changes nothing: a null edit, or one with no region to act on."""
+    empty = not analysis.edit_mask.any()
+    properties = dict(zip(PROPERTIES, analysis.properties.tolist(), strict=True))
+    return EditedImage(
+        image=analysis.source.image,
+        edit_mask=torch.zeros_like(analysis.edit_mask, device=analysis.source.image.device),
+        region=analysis.region,
+        kind=edit.kind,
+        color=edit.name if isinstance(edit, Color) else "",
+        word=analysis.word.text if analysis.word else "",
+        region_source="word" if analysis.word else "saliency_map",
+        alpha=edit.strength,
+        strength=0.0 if empty else 1.0,
+        bound_by="empty region" if empty else "",
+        properties_before=properties,
+        properties_after=properties,
+        seed=analysis.source.seed,
+    )

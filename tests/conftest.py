@@ -1,0 +1,48 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import save_tiny_pipeline
+
+from augsal_transforms.editor.editor import SaliencyEditor
+
+torch.set_num_threads(1)  # tiny networks: more threads only wait for each other
+
+
+def pytest_collection_modifyitems(items):
+    reasons = {
+        "slow": None if os.environ.get("AUGSAL_SLOW") else "slow: set AUGSAL_SLOW=1 to run",
+        "gpu": None if torch.cuda.is_available() else "gpu: no CUDA device",
+    }
+    for item in items:
+        for mark, reason in reasons.items():
+            if reason and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def sd1_folder(tmp_path_factory) -> Path:
+    """A pipeline in the style of SD 1.x: noise prediction, the same number of heads everywhere."""
+    return save_tiny_pipeline(tmp_path_factory.mktemp("sd1"))
+
+
+@pytest.fixture(scope="session")
+def sd2_folder(tmp_path_factory) -> Path:
+    """A pipeline in the style of SD 2.x: v-prediction, head list, linear projection."""
+    return save_tiny_pipeline(
+        tmp_path_factory.mktemp("sd2"),
+        prediction_type="v_prediction",
+        attention_head_dim=[2, 4, 4],
+        use_linear_projection=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def editor(sd1_folder) -> SaliencyEditor:
+    return SaliencyEditor.from_pretrained(str(sd1_folder))
+
+
+@pytest.fixture(scope="session")
+def bundled() -> SaliencyEditor:
+    return SaliencyEditor.from_pretrained("bundled")

@@ -1,0 +1,108 @@
+import pickle
+
+import pytest
+import torch
+
+from augsal_transforms import Brightness, Color, Contrast
+from augsal_transforms.editor.edits import COLORS, scale_contrast, shift_brightness, shift_color
+
+
+def test_contrast_by_hand():
+    # Eq. 1 with M = 1/2, α = 3, Z = 2, μ = 1: M (3 (2 − 1) + 1) + (1 − M) 2 = 1/2 · 4 + 1/2 · 2 = 3.
+    latent = torch.full((1, 4, 1, 1), 2.0).double()
+    region = torch.full((1, 1, 1, 1), 0.5).double()
+    edited = scale_contrast(latent, region, 3.0, torch.ones(1, 4, 1, 1).double())
+    assert torch.equal(edited, torch.full_like(latent, 3.0))
+
+
+def test_alpha_of_one_leaves_contrast_unchanged():
+    latent, region = torch.randn(2, 4, 3, 3).double(), torch.rand(2, 1, 3, 3).double()
+    assert torch.allclose(scale_contrast(latent, region, 1.0, torch.randn(2, 4, 1, 1).double()), latent, atol=1e-12)
+
+
+def test_brightness_by_hand():
+    # Eq. 2 with M = 1/2, α = 0.1 and γ = (1, 2, 3, 4): Z + 1/2 · 2 · 0.1 · γ = Z + 0.1 γ.
+    latent, gamma = torch.zeros(1, 4, 1, 1).double(), torch.tensor([1.0, 2, 3, 4]).double()
+    edited = shift_brightness(latent, torch.full((1, 1, 1, 1), 0.5).double(), 0.1, gamma)
+    assert torch.allclose(edited.flatten(), 0.1 * gamma)
+
+
+def test_color_by_hand():
+    # M = 1, α = 1/2, shift (1, 0, −1), A⁺ with rows e0, e1, e2: Z + 1/2 (1, 0, −1, 0).
+    pseudo_inverse = torch.eye(3, 4).double()
+    edited = shift_color(
+        torch.zeros(1, 4, 1, 1).double(),
+        torch.ones(1, 1, 1, 1).double(),
+        0.5,
+        torch.tensor([[1.0, 0, -1]]).double(),
+        pseudo_inverse,
+    )
+    assert edited.flatten().tolist() == [0.5, 0.0, -0.5, 0.0]
+
+
+@pytest.mark.parametrize("function", [scale_contrast, shift_brightness])
+def test_where_the_region_is_zero_the_latent_stays_to_the_bit(function):
+    latent, region = torch.randn(1, 4, 4, 4), torch.zeros(1, 1, 4, 4)
+    region[..., :2] = 1
+    last = torch.randn(1, 4, 1, 1) if function is scale_contrast else torch.randn(4)
+    edited = function(latent, region, 1.7, last)
+    assert torch.equal(edited[..., 2:], latent[..., 2:])
+    assert not torch.equal(edited[..., :2], latent[..., :2])
+
+
+def test_ranges_are_drawn_in_thousandths_inside_the_range():
+    generator = torch.Generator().manual_seed(0)
+    drawn = [Contrast((1.2, 1.8)).draw(generator).alpha for _ in range(200)]
+    assert min(drawn) >= 1.2
+    assert max(drawn) <= 1.8
+    assert max(drawn) - min(drawn) > 0.5
+    assert all(alpha == round(alpha, 3) for alpha in drawn)
+
+
+def test_numbers_are_not_drawn():
+    edit = Brightness(0.2)
+    assert edit.draw(torch.Generator()) is edit
+    assert Color("red", 0.5).draw(torch.Generator()) == Color("red", 0.5)
+
+
+def test_a_color_is_drawn_from_its_names():
+    generator = torch.Generator().manual_seed(0)
+    names = {Color(("red", "blue"), alpha=0.5).draw(generator).name for _ in range(20)}
+    assert names == {"red", "blue"}
+    assert {Color().draw(generator).name for _ in range(200)} == set(COLORS)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Contrast(-0.1), r"`alpha` of Contrast must lie in \[0.0, 5.0\], got -0.1"),
+        (lambda: Contrast((1.8, 1.2)), r"\(low, high\) pair"),
+        (lambda: Brightness(float("nan")), "`alpha` of Brightness"),
+        (lambda: Brightness(20), "`alpha` of Brightness"),
+        (lambda: Color("mauve"), "`color` must be among red, "),
+        (lambda: Color(()), "`color` must be among"),
+        (lambda: Contrast().strength, "is a range"),
+        (lambda: Color().name, "several colours"),
+    ],
+)
+def test_what_is_not_an_edit_is_refused_by_name(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+@pytest.mark.parametrize("edit", [Contrast(1.0), Brightness(0.0), Color("red", 0.0)])
+def test_identity_strengths_are_null_edits(edit):
+    assert edit.is_null
+    assert edit.magnitude == 0
+
+
+def test_edits_up_by_default_and_down_for_whoever_asks():
+    assert min(Contrast().alpha) > 1
+    assert min(Brightness().alpha) > 0
+    assert Contrast(0.5).magnitude == pytest.approx(0.625)
+    assert Brightness(-0.2).strength == -0.2
+
+
+def test_edits_travel_to_workers():
+    for edit in (Contrast(), Brightness(0.1), Color("red"), Color()):
+        assert pickle.loads(pickle.dumps(edit)) == edit

@@ -1,0 +1,209 @@
+import math
+
+import pytest
+import torch
+
+from augsal_transforms import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
+from augsal_transforms.losses import CLAMP, correlation_coefficient, kl_divergence
+
+
+def maps(*rows):
+    """(B, 1, 1, n) float64 maps from rows of numbers."""
+    return torch.tensor(rows, dtype=torch.float64)[:, None, None]
+
+
+def test_cc_by_hand():
+    # S' = (0, 1, 2), S = (0, 2, 1), centred (−1, 0, 1) and (−1, 1, 0): CC = 1 / sqrt(2 · 2) = 0.5.
+    assert correlation_coefficient(maps([0, 1, 2]), maps([0, 2, 1])).item() == pytest.approx(0.5, abs=1e-12)
+
+
+def test_kld_by_hand():
+    # S = (1/4, 3/4), S' = (1/2, 1/2): 1/4 ln(1/2) + 3/4 ln(3/2) = 0.130812.
+    expected = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
+    assert kl_divergence(maps([2, 2]), maps([1, 3])).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_saliency_loss_rewards_correlation():
+    # Eq. 4 with the sign of CC turned: 0.2 · KLD − 0.2 · CC.
+    prediction, saliency_map = maps([1, 1, 4]), maps([1, 2, 3])
+    expected = 0.2 * kl_divergence(prediction, saliency_map) - 0.2 * correlation_coefficient(prediction, saliency_map)
+    assert SaliencyLoss()(prediction, saliency_map).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert SaliencyLoss()(saliency_map, saliency_map) < SaliencyLoss()(prediction, saliency_map)
+
+
+def test_an_empty_map_costs_its_batch_nothing():
+    prediction = torch.rand(2, 1, 4, 4, requires_grad=True)
+    saliency_map = torch.rand(2, 1, 4, 4)
+    saliency_map[1] = 0
+    loss = SaliencyLoss()(prediction, saliency_map)
+    loss.backward()
+    assert loss.isfinite()
+    assert prediction.grad.isfinite().all()
+    assert not prediction.grad[1].any()
+
+
+def test_equation_7_by_hand():
+    # M = (1, 1/2), S' = (0.8, 0.6), S'_E = (0.5, 0.4): targets (0.8, 0.3), predictions (0.5, 0.2).
+    # BCE: −0.8 ln 0.5 − 0.2 ln 0.5 = 0.693147; −0.3 ln 0.2 − 0.7 ln 0.8 = 0.639032; mean 0.666089.
+    loss = MaskedEditingLoss()(maps([0.8, 0.6]), maps([0.5, 0.4]), maps([1, 0.5]))
+    expected = (math.log(2) + -0.3 * math.log(0.2) - 0.7 * math.log(0.8)) / 2
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_edited_items_are_summed_and_divided_by_the_batch():
+    prediction, edited, mask = torch.rand(3, 1, 4, 4), torch.rand(3, 1, 4, 4), torch.rand(3, 1, 4, 4)
+    is_edited = torch.tensor([True, False, True])
+    alone = [MaskedEditingLoss()(prediction[n : n + 1], edited[n : n + 1], mask[n : n + 1]) for n in (0, 2)]
+    assert torch.allclose(MaskedEditingLoss()(prediction, edited, mask, is_edited), sum(alone) / 3)
+
+
+def test_the_mask_tells_what_is_edited_where_nobody_says():
+    prediction, edited, mask = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
+    mask[1] = 0
+    told = MaskedEditingLoss()(prediction, edited, mask, torch.tensor([True, False]))
+    assert torch.equal(MaskedEditingLoss()(prediction, edited, mask), told)
+
+
+@pytest.mark.parametrize("form", ["bce", "released", "rank"])
+def test_a_batch_without_an_edit_is_exactly_zero_with_a_gradient_of_zero(form):
+    prediction = torch.rand(2, 1, 4, 4, requires_grad=True)
+    edited = torch.rand(2, 1, 4, 4, requires_grad=True)
+    loss = MaskedEditingLoss(form, detach="none")(prediction, edited, torch.zeros(2, 1, 4, 4), torch.zeros(2).bool())
+    loss.backward()
+    assert loss.item() == 0
+    assert not edited.grad.any()
+    assert not prediction.grad.any()
+
+
+@pytest.mark.parametrize("form", ["bce", "released", "rank"])
+def test_nan_in_an_unedited_item_reaches_neither_loss_nor_gradient(form):
+    prediction, edited = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
+    edited[1] = math.nan
+    edited.requires_grad_()
+    loss = MaskedEditingLoss(form)(prediction, edited, torch.ones(2, 1, 4, 4), torch.tensor([True, False]))
+    loss.backward()
+    assert loss.isfinite()
+    assert edited.grad.isfinite().all()
+
+
+def test_predictions_of_zero_and_one_stay_finite_with_useful_gradients():
+    edited = torch.tensor([[[[0.0, 1.0]]]], requires_grad=True)
+    loss = MaskedEditingLoss()(torch.tensor([[[[1.0, 0.0]]]]), edited, torch.ones(1, 1, 1, 2))
+    loss.backward()
+    assert loss.item() == pytest.approx(-math.log(CLAMP), rel=1e-4)
+    assert edited.grad.isfinite().all()
+
+
+def test_outside_the_mask_nothing_counts():
+    prediction, mask = torch.rand(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    mask[..., :2] = 1
+    first, second = torch.rand(1, 1, 4, 4), torch.rand(1, 1, 4, 4)
+    second[..., :2] = first[..., :2]
+    assert torch.equal(MaskedEditingLoss()(prediction, first, mask), MaskedEditingLoss()(prediction, second, mask))
+
+
+@pytest.mark.parametrize(
+    ("detach", "original", "edited"), [("original", False, True), ("edited", True, False), ("none", True, True)]
+)
+def test_the_detached_side_gets_no_gradient(detach, original, edited):
+    prediction, edited_prediction = (torch.rand(1, 1, 2, 2, requires_grad=True) for _ in range(2))
+    MaskedEditingLoss(detach=detach)(prediction, edited_prediction, torch.ones(1, 1, 2, 2)).backward()
+    assert (prediction.grad is not None) == original
+    assert (edited_prediction.grad is not None) == edited
+
+
+def test_rank_penalises_only_a_fall():
+    rank = MaskedEditingLoss("rank")
+    assert rank(maps([0.4]), maps([0.9]), maps([1])).item() == 0
+    assert rank(maps([0.9]), maps([0.4]), maps([0.5])).item() == pytest.approx(0.25)
+
+
+def test_the_released_form_is_blind_to_the_sign_and_bounded_below():
+    # |σ(d) − 1/2| ≤ σ(1) − 1/2 = 0.2311: inside the mask the loss cannot fall below −ln 0.2311 = 1.465.
+    released = MaskedEditingLoss("released")
+    rise, fall = released(maps([0.1]), maps([0.9]), maps([1])), released(maps([0.9]), maps([0.1]), maps([1]))
+    assert rise.item() == pytest.approx(fall.item(), abs=1e-12)
+    assert released(maps([0]), maps([1]), maps([1])).item() == pytest.approx(1.465, abs=1e-3)
+
+
+def test_half_precision_is_computed_in_single():
+    prediction, edited, mask = (torch.rand(2, 1, 8, 8).half() for _ in range(3))
+    loss = MaskedEditingLoss()(prediction, edited, mask)
+    assert loss.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(MaskedEditingLoss()(prediction, edited, mask), loss)
+
+
+def test_maps_without_a_channel_are_the_same():
+    prediction, edited, mask = (torch.rand(2, 1, 8, 8) for _ in range(3))
+    assert torch.equal(
+        MaskedEditingLoss()(prediction[:, 0], edited[:, 0], mask[:, 0]), MaskedEditingLoss()(prediction, edited, mask)
+    )
+
+
+def test_gradient_of_equation_7_in_float64():
+    mask = torch.rand(2, 1, 3, 3).double()
+    edited = torch.rand(2, 1, 3, 3, dtype=torch.float64) * 0.8 + 0.1
+    prediction = torch.rand(2, 1, 3, 3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda e: MaskedEditingLoss()(prediction, e, mask), edited.requires_grad_(), raise_exception=True
+    )
+
+
+def wrapper_inputs():
+    prediction, saliency_map, edited, mask = (torch.rand(4, 1, 8, 8) for _ in range(4))
+    return prediction, saliency_map, edited, mask, torch.tensor([True, False, True, False])
+
+
+def test_the_wrapper_adds_the_weighted_editing_loss_to_ones_own():
+    prediction, saliency_map, edited, mask, is_edited = wrapper_inputs()
+    criterion = AugmentedSaliencyLoss(torch.nn.functional.mse_loss, editing_weight=0.3)
+    expected = torch.nn.functional.mse_loss(prediction, saliency_map) + 0.3 * MaskedEditingLoss()(
+        prediction, edited, mask, is_edited
+    )
+    assert torch.allclose(criterion(prediction, saliency_map, edited, mask, is_edited), expected)
+
+
+def test_unedited_supervision_leaves_edited_samples_to_the_editing_loss():
+    prediction, saliency_map, edited, mask, is_edited = wrapper_inputs()
+    criterion = AugmentedSaliencyLoss(torch.nn.functional.mse_loss, editing_weight=0, supervise="unedited")
+    # Two of four items are unedited: the batch mean over four with two terms.
+    expected = torch.nn.functional.mse_loss(prediction[~is_edited], saliency_map[~is_edited]) / 2
+    assert torch.allclose(criterion(prediction, saliency_map, edited, mask, is_edited), expected)
+
+
+def test_a_batch_of_edits_alone_keeps_its_graph_under_unedited_supervision():
+    prediction = torch.rand(2, 1, 4, 4, requires_grad=True)
+    criterion = AugmentedSaliencyLoss(SaliencyLoss(), supervise="unedited", editing_weight=0)
+    criterion(prediction, *(torch.rand(2, 1, 4, 4) for _ in range(3)), torch.ones(2).bool()).backward()
+    assert not prediction.grad.any()
+
+
+def test_two_runs_of_one_batch_give_one_loss_under_compile():
+    criterion = AugmentedSaliencyLoss(SaliencyLoss())
+    inputs = wrapper_inputs()
+    compiled = torch.compile(criterion, backend="eager")
+    assert torch.allclose(compiled(*inputs), criterion(*inputs))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: MaskedEditingLoss("bse"), "`form` must be"),
+        (lambda: MaskedEditingLoss(detach="both"), "`detach` must be"),
+        (lambda: AugmentedSaliencyLoss(SaliencyLoss(), supervise="some"), "`supervise` must be"),
+        (lambda: AugmentedSaliencyLoss(SaliencyLoss(), editing_weight=-1), "`editing_weight` must be"),
+        (
+            lambda: MaskedEditingLoss()(torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4), torch.rand(2, 1, 8, 8)),
+            "`edit_mask` must be shaped like",
+        ),
+        (lambda: MaskedEditingLoss()(torch.rand(4), torch.rand(4), torch.rand(4)), r"\(B, 1, H, W\)"),
+        (
+            lambda: MaskedEditingLoss()(*[torch.rand(2, 1, 4, 4)] * 3, torch.ones(3).bool()),
+            "`is_edited` must have shape",
+        ),
+    ],
+)
+def test_errors_name_the_argument(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
