@@ -172,7 +172,7 @@ class AugmentedSaliencyLoss(nn.Module):
         is_edited: Tensor | None = None,
     ) -> Tensor:
         """Scalar loss; arguments as in ``MaskedEditingLoss``, ``saliency_map`` as ``base`` takes it."""
-        editing = self.editing(prediction, edited_prediction, edit_mask, is_edited)
+        editing: Tensor = self.editing(prediction, edited_prediction, edit_mask, is_edited)
         return self._base(prediction, saliency_map, edit_mask, is_edited) + self.editing_weight * editing
 
     def _base(self, prediction: Tensor, saliency_map: Tensor, edit_mask: Tensor, is_edited: Tensor | None) -> Tensor:

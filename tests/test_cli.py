@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torchvision.transforms.v2.functional import pil_to_tensor
+from typer.testing import CliRunner
+
+from augsal_transforms.cli import app
+
+
+@pytest.fixture
+def photo(tmp_path):
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(60, 180, (6, 8, 3)).repeat(16, 0).repeat(16, 1).astype("uint8")
+    field = np.zeros((48, 64), "uint8")
+    field[12:36, 16:48] = 255
+    PIL.Image.fromarray(pixels).save(tmp_path / "photo.png")
+    PIL.Image.fromarray(field).save(tmp_path / "map.png")
+    return tmp_path
+
+
+def augsal(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_edit_writes_the_image_and_its_mask_and_tells_what_it_did(photo, sd1_folder):
+    result = augsal(
+        *("edit", photo / "photo.png", "--saliency-map", photo / "map.png", "--prompt", "a dog on the street"),
+        *("--kind", "contrast", "--alpha", "1.5", "--out", photo / "out.png", "--editor", sd1_folder),
+        *("--mask-out", photo / "mask.png"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "contrast α = 1.5 in the region of" in result.output
+    before, after, mask = (pil_to_tensor(PIL.Image.open(photo / name)) for name in ("photo.png", "out.png", "mask.png"))
+    outside = (mask == 0).expand_as(before)
+    assert torch.equal(before[outside], after[outside])
+    assert not torch.equal(before, after)
+
+
+def test_edit_speaks_json(photo, sd1_folder):
+    result = augsal(
+        *("edit", photo / "photo.png", "--saliency-map", photo / "map.png", "--kind", "color", "--color", "blue"),
+        *("--alpha", "0.4", "--out", photo / "out.png", "--editor", sd1_folder, "--json", "--seed", "3"),
+    )
+    account = json.loads(result.stdout)
+    assert (account["kind"], account["color"], account["alpha"], account["seed"]) == ("color", "blue", 0.4, 3)
+    assert account["region_source"] == "saliency_map"
+    assert len(account["properties_after"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--kind", "blur"], "--kind must be one of contrast, brightness, color"),
+        (["--alpha", "-3"], "`alpha` of Contrast"),
+        (["--saliency-map", "absent.png"], "absent.png is not a readable image"),
+        (["--editor", "nowhere"], "there is no such folder"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_with_two(photo, sd1_folder, options, words):
+    given = ["--saliency-map", photo / "map.png", "--editor", sd1_folder, "--out", photo / "out.png"]
+    result = augsal("edit", photo / "photo.png", *given, *options)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert not (photo / "out.png").exists()
+
+
+def test_calibrate_measures_a_model_and_writes_beside_it_or_elsewhere(tmp_path):
+    from augsal_transforms.data.scenes import render_scene
+
+    for index in range(32):
+        image = render_scene(index, seed=900, size=64).image.permute(1, 2, 0).numpy()
+        PIL.Image.fromarray(image).save(tmp_path / f"{index}.png")
+    (tmp_path / ".DS_Store").write_text("not an image")
+    result = augsal("calibrate", "--editor", "bundled", "--data", tmp_path, "--out", tmp_path / "calibration")
+    assert result.exit_code == 0, result.output
+    assert "32 images, R² =" in result.output
+    assert "local_contrast" in result.output
+    assert sorted(path.name for path in (tmp_path / "calibration").iterdir()) == [
+        "augsal_calibration.json",
+        "augsal_calibration.safetensors",
+    ]
+
+
+def test_calibrating_on_nothing_says_what_is_needed(tmp_path, sd1_folder):
+    result = augsal("calibrate", "--editor", sd1_folder, "--data", tmp_path)
+    assert result.exit_code == 2
+    assert "32 or more" in result.output

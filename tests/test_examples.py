@@ -1,0 +1,47 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(script, *arguments, cwd):
+    command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
+    return subprocess.run(command, check=True, cwd=cwd, capture_output=True, text=True).stdout
+
+
+def test_one_image_is_edited(tmp_path):
+    output = run("edit_one_image.py", cwd=tmp_path)
+    assert "contrast" in output
+    assert PIL.Image.open(tmp_path / "edited.png").size[0] > 5 * 128
+
+
+def test_training_with_and_without_augmentation(tmp_path):
+    output = run("train_unisal_aug.py", "--smoke", cwd=tmp_path)
+    assert "without" in output
+    assert "8 held-out scenes" in output
+    assert (tmp_path / "edits.png").exists()
+
+
+def test_training_on_a_folder_in_salicons_layout(tmp_path):
+    from torchvision.transforms.v2.functional import to_pil_image
+
+    from augsal_transforms.data.scenes import SceneDataset
+
+    for kind in ("images", "maps"):
+        (tmp_path / kind / "train").mkdir(parents=True)
+    for sample in (SceneDataset(4, seed=77)[n] for n in range(4)):
+        to_pil_image(sample["image"]).save(tmp_path / f"images/train/{sample['image_id']}.jpg")
+        to_pil_image(sample["saliency_map"]).save(tmp_path / f"maps/train/{sample['image_id']}.png")
+    output = run("train_unisal_aug.py", "--smoke", "--data", tmp_path, cwd=tmp_path)
+    assert "4 images" in output
+    assert "no val split" in output
+
+
+@pytest.mark.slow
+def test_the_bundled_editor_can_be_trained_again(tmp_path):
+    run("train_bundled_editor.py", "--smoke", "--out", tmp_path / "editor", "--runs", tmp_path / "runs", cwd=tmp_path)
+    assert (tmp_path / "editor" / "augsal_calibration.safetensors").exists()
