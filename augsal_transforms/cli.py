@@ -80,7 +80,7 @@ def calibrate(
     """Measure A, γ, the gain through the whole path and the two-sigma bounds of a model on images."""
     from torch import Tensor
 
-    from augsal_transforms import SaliencyEditor
+    from augsal_transforms import Calibration, SaliencyEditor
     from augsal_transforms import calibrate as measure
     from augsal_transforms.data.folders import list_images
     from augsal_transforms.data.images import read_image, to_rgb_image
@@ -88,12 +88,14 @@ def calibrate(
 
     with _usage_errors():
         paths = list_images(data)[:limit]
-        model = SaliencyEditor.from_pretrained(editor, device=device)
+        if editor == "bundled" and out is None:
+            raise ValueError("--out must be given for 'bundled': what is installed is not written to.")
+        model = SaliencyEditor.from_pretrained(editor, device=device, calibration=Calibration.published())
         images = [to_rgb_image(read_image(path)).as_subclass(Tensor) for path in paths]
         calibration = measure(model, images)
         folder = out or model.model.folder
         folder.mkdir(parents=True, exist_ok=True)
-        calibration.save(folder, dict(model.model.vae.config))
+        calibration.save(folder, model.model.folder)
     typer.echo(f"{calibration.source}; γ = {', '.join(f'{g:.4f}' for g in calibration.gamma.tolist())}")
     for name, deviation in zip(PROPERTIES, calibration.deviations.tolist(), strict=True):
         typer.echo(f"  {name:16s} may move by {2 * deviation:.3f}")
@@ -107,6 +109,6 @@ class _usage_errors:  # noqa: N801 - reads as a verb at its only use
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (ValueError, TypeError, OSError)):
+        if isinstance(error, (ValueError, TypeError, OSError, RuntimeError)) and not isinstance(error, typer.Exit):
             typer.echo(f"augsal: {error}", err=True)
             raise typer.Exit(2) from error

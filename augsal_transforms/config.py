@@ -25,8 +25,8 @@ class EditConfig:
             (Sec. 4.2), or ``"mean"``, the region's mean latent (Eq. 1 unscaled).
         injection: Largest weight of the inserted empty token where M = 1 (Sec. 4.1).
         color_injection: The same for the colour word, whose map the paper scales up (Sec. 4.1).
-        guidance: Weight of the target pass's deviation from the source pass.
-        color_guidance: The same for colour edits.
+        guidance: Weight of the target pass's deviation from the source pass. A calibration holds for the
+            ``steps``, ``noise_level`` and ``guidance`` that it was measured with.
         deviations: How many standard deviations a property may move (Sec. 4.2); ``math.inf``: any.
         batch_size: Images or edits that go through the networks together.
     """
@@ -42,7 +42,6 @@ class EditConfig:
     injection: float = 0.5
     color_injection: float = 0.9
     guidance: float = 1.0
-    color_guidance: float = 2.0
     deviations: float = 2.0
     batch_size: int = 8
 
@@ -63,9 +62,8 @@ class EditConfig:
         for name in ("threshold", "softness", "injection", "color_injection"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)!r}.")
-        for name in ("guidance", "color_guidance"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"`{name}` must be finite, got {getattr(self, name)!r}.")
+        if not math.isfinite(self.guidance):
+            raise ValueError(f"`guidance` must be finite, got {self.guidance!r}.")
         if not self.deviations >= 0:
             raise ValueError(f"`deviations` must be 0 or more (`math.inf` for no bound), got {self.deviations!r}.")
         if self.pivot not in ("gamma", "mean"):

@@ -7,7 +7,8 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -19,14 +20,18 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
+from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Brightness, Color, Contrast, Edit
+from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import keyed_generator, pixel_hash
 from augsal_transforms.tv_tensors import EditMask, SaliencyMap
 
-if TYPE_CHECKING:
-    from augsal_transforms.editor.editor import SaliencyEditor
-    from augsal_transforms.editor.results import EditedImage
-
+_PICTURES = {
+    "image": tv_tensors.Image,
+    "edited_image": tv_tensors.Image,
+    "saliency_map": SaliencyMap,
+    "edit_mask": EditMask,
+}
 _LONE_IMAGE = (
     "SaliencyDiffusionAugment needs an image with its saliency map: a dict with 'image' and 'saliency_map', or an "
     "(image, saliency_map) tuple, got {}. For a pipeline that transforms the image alone, wrap the data set: "
@@ -45,16 +50,18 @@ class SaliencyDiffusionAugment(v2.Transform):
     - ``edit_mask``: ``EditMask`` (1, H, W) float32 in [0, 1], zeros where nothing was edited;
     - ``is_edited``: bool tensor (); ``edit_kind``, ``edit_alpha``, ``edit_word``: what was done.
 
-    Kind and strength come from a private generator keyed on (seed, epoch, image id): the same for any
-    number of workers, and no other transform's draws move. Call ``set_epoch`` once an epoch.
+    Kind and strength come from a private generator, so no other transform's draws move. With a ``seed`` it
+    is keyed on (seed, epoch, image id): the same for any number of workers; call ``set_epoch`` once an epoch.
 
     Args:
         editor: ``"bundled"``, ``"sd-v1-5"``, a folder, a hub id, or a ``SaliencyEditor``.
         p: Chance that a sample is edited, as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
         edits: The kinds to choose from, uniformly, each with its strength or range of strengths.
-        seed: Seeds the draws; ``None`` follows torch's seed without consuming from it.
+        seed: Seeds the draws; ``None`` follows torch's seed, which differs between workers, without
+            consuming from it.
         on_error: ``"keep"`` returns a sample that cannot be edited unedited, counted in ``counts`` and
-            warned of once per cause; ``"raise"`` raises.
+            warned of once per cause; ``"raise"`` raises. What is wrong with the pipeline or the editor
+            rather than with a sample is raised in any case.
 
     Attributes:
         counts: How many samples were edited, left as they are by chance, and kept, by cause. In a
@@ -68,7 +75,7 @@ class SaliencyDiffusionAugment(v2.Transform):
     def __init__(
         self,
         *,
-        editor: str | SaliencyEditor,
+        editor: str | Path | SaliencyEditor,
         p: float = 0.5,
         edits: Sequence[Edit] = (Contrast(), Brightness(), Color()),
         seed: int | None = None,
@@ -83,7 +90,9 @@ class SaliencyDiffusionAugment(v2.Transform):
             raise ValueError(f"`on_error` must be 'keep' or 'raise', got {on_error!r}.")
         self.p, self.edits, self.seed, self.on_error = p, tuple(edits), seed, on_error
         self.counts: Counter[str] = Counter()
-        self._editor = editor
+        if not isinstance(editor, (str, Path, SaliencyEditor)):
+            raise TypeError(f"`editor` must be a name, a folder or a SaliencyEditor, got {type(editor).__name__}.")
+        self._editor = str(editor) if isinstance(editor, Path) else editor
         self._calls = 0
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # persistent workers see it change
 
@@ -100,8 +109,6 @@ class SaliencyDiffusionAugment(v2.Transform):
     def editor(self) -> SaliencyEditor:
         """The editor, loaded when it is first needed."""
         if isinstance(self._editor, str):
-            from augsal_transforms.editor.editor import SaliencyEditor
-
             self._editor = SaliencyEditor.from_pretrained(self._editor)
         check_worker(self._editor.model.device, torch.cuda._is_in_bad_fork())
         return self._editor
@@ -134,10 +141,9 @@ class SaliencyDiffusionAugment(v2.Transform):
         images, device = batch["image"], batch["image"].device
         rows = [{key: batch[key][n] for key in ("image", "saliency_map", *optional)} for n in range(len(images))]
         added = torch.utils.data.default_collate(self._augment_all(rows))
-        return {
-            **batch,
-            **{key: value.to(device) if isinstance(value, Tensor) else value for key, value in added.items()},
-        }
+        moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in added.items()}
+        # Collation drops the types by which later v2 transforms know what to do with a picture.
+        return {**batch, **{key: _PICTURES[key](value) if key in _PICTURES else value for key, value in moved.items()}}
 
     def _augment(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         if "image" not in sample or "saliency_map" not in sample:
@@ -149,26 +155,20 @@ class SaliencyDiffusionAugment(v2.Transform):
         images = [to_rgb_image(sample["image"]) for sample in samples]
         leaves, jobs = [], []
         for sample, image in zip(samples, images, strict=True):
-            saliency_map, cause = self._read_map(sample["saliency_map"], image)
+            saliency_map, cause = _read_map(sample["saliency_map"], image)
             leaves.append(_unedited_leaves(image, saliency_map))
             edit, seed = self._draw(_image_id(sample, image))
-            if cause or edit is None:
-                self._keep(cause) if cause else self.counts.update(["by chance"])
+            if cause:
+                self._keep(cause)
+            elif edit is None or edit.is_null:
+                self.counts["by chance"] += 1
+            elif not saliency_map.any():
+                self._keep("`saliency_map` is all zeros.")
             else:
                 jobs.append((leaves[-1], _caption(sample), edit, seed))
         if jobs:
             self._edit(jobs)
         return leaves
-
-    def _read_map(self, saliency_map: Any, image: Tensor) -> tuple[SaliencyMap, str]:
-        """The map as a tensor, and why the sample cannot be edited, or ""."""
-        size = (image.shape[-2], image.shape[-1])
-        empty = SaliencyMap(torch.zeros(1, *size))
-        try:
-            field = to_saliency_map(saliency_map, size)
-        except (TypeError, ValueError) as error:
-            return empty, str(error)
-        return field, "" if field.any() else "`saliency_map` is all zeros."
 
     def _draw(self, image_id: str) -> tuple[Edit | None, int]:
         """The edit of a sample, or ``None``, and the seed of its pixels."""
@@ -193,12 +193,14 @@ class SaliencyDiffusionAugment(v2.Transform):
                 [edit for *_, edit, _ in jobs],
                 seed=[seed for *_, seed in jobs],
             )
-        except (ValueError, RuntimeError) as error:
-            if len(jobs) == 1:
-                self._keep(f"the editor failed: {error}")
-            else:  # one bad sample costs one sample
-                for job in jobs:
-                    self._edit([job])
+        except (ValueError, FloatingPointError) as error:
+            results, cause = [], f"the editor failed: {error}"
+        if not results and len(jobs) > 1:  # one bad sample costs one sample
+            for job in jobs:
+                self._edit([job])
+            return
+        if not results:
+            self._keep(cause)
             return
         for (leaves, *_), result in zip(jobs, results, strict=True):
             if result.is_edited:
@@ -233,12 +235,13 @@ class AugmentedDataset(Dataset[dict[str, Any]]):
     ``saliency_transform``: torch's, numpy's and Python's generators are replayed.
 
     Args:
-        dataset: Raw samples: dicts with ``image`` and ``saliency_map``, or tuples that begin with them.
+        dataset: Raw samples: dicts with ``image`` and ``saliency_map``, or tuples that begin with them; what
+            else a tuple holds is handed on as ``rest``.
         augment: The augmentation.
         image_transform: Applied to ``image`` and ``edited_image``, both given as RGB in the kind (PIL,
             array or tensor) that ``dataset`` gives.
         saliency_transform: Applied to ``saliency_map``, given as it is, and to ``edit_mask``, given in the
-            same kind and range.
+            same kind and range (16 bits for 16-bit maps).
     """
 
     def __init__(
@@ -258,7 +261,7 @@ class AugmentedDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         raw = self.dataset[index]
         if isinstance(raw, (tuple, list)):
-            raw = {"image": raw[0], "saliency_map": raw[1], "image_id": index}
+            raw = {"image": raw[0], "saliency_map": raw[1], **({"rest": tuple(raw[2:])} if len(raw) > 2 else {})}
         sample: dict[str, Any] = self.augment({"image_id": index, **raw})
         for keys, transform, like in (
             (("image", "edited_image"), self.image_transform, raw["image"]),
@@ -276,11 +279,14 @@ class AugmentedDataset(Dataset[dict[str, Any]]):
 def _as_given(picture: Tensor, like: Any) -> Any:
     """A picture in the kind and range of the one a data set gave."""
     if isinstance(like, PIL.Image.Image):
+        if like.mode.startswith("I"):
+            return PIL.Image.fromarray((picture[0] * 65535).round().numpy().astype(np.uint16))
         return functional.to_pil_image(picture)
-    deep = like.dtype in (np.uint8, torch.uint8)
-    if picture.is_floating_point() and (deep or like.max() > 1):
-        picture = picture * 255
-    picture = (picture.round().to(torch.uint8) if deep else picture).as_subclass(Tensor)
+    integer = not (like.dtype.is_floating_point if isinstance(like, Tensor) else like.dtype.kind == "f")
+    if picture.is_floating_point() and (integer or like.max() > 1):
+        eight_bits = like.dtype in (np.uint8, torch.uint8) or not integer
+        picture = picture * (255 if eight_bits else 65535)
+    picture = (picture.round() if integer else picture).as_subclass(Tensor)
     if isinstance(like, Tensor):
         return picture.to(like.dtype)
     array = picture.numpy().astype(like.dtype)
@@ -309,6 +315,15 @@ def _restore(state: tuple[Any, Any, Any]) -> None:
     random.setstate(state[2])
 
 
+def _read_map(saliency_map: Any, image: Tensor) -> tuple[SaliencyMap, str]:
+    """The map as a tensor; where its values are no map, zeros and what is wrong with them."""
+    size = (image.shape[-2], image.shape[-1])
+    try:
+        return SaliencyMap(to_saliency_map(saliency_map, size).to(image.device)), ""
+    except ValueError as error:
+        return SaliencyMap(torch.zeros(1, *size, device=image.device)), str(error)
+
+
 def _is_picture(value: Any) -> bool:
     return isinstance(value, (PIL.Image.Image, np.ndarray)) or (isinstance(value, Tensor) and value.ndim >= 2)
 
@@ -329,7 +344,7 @@ def _unedited_leaves(image: tv_tensors.Image, saliency_map: SaliencyMap) -> dict
         "image": image,
         "saliency_map": saliency_map,
         "edited_image": tv_tensors.Image(image.clone()),
-        "edit_mask": EditMask(torch.zeros(1, *image.shape[-2:])),
+        "edit_mask": EditMask(torch.zeros(1, *image.shape[-2:], device=image.device)),
         "is_edited": torch.tensor(False),
         "edit_kind": "none",
         "edit_alpha": 0.0,

@@ -14,14 +14,15 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 from torchvision.transforms.v2.functional import register_kernel
 
-# Resampling kernels of images, to which soft maps belong. What only cuts or mirrors comes from Mask.
-_RESAMPLING = {
+# Kernels of images, to which soft maps belong. What only cuts or mirrors comes from Mask.
+_IMAGE_KERNELS = {
     "resize": functional.resize_image,
     "resized_crop": functional.resized_crop_image,
     "rotate": functional.rotate_image,
     "affine": functional.affine_image,
     "perspective": functional.perspective_image,
     "elastic": functional.elastic_image,
+    "pad": functional.pad_image,
 }
 
 
@@ -34,12 +35,13 @@ class EditMask(tv_tensors.Mask):
 
 
 def _register(name: str, map_type: type[tv_tensors.Mask]) -> None:
-    kernel = _RESAMPLING[name]
+    kernel = _IMAGE_KERNELS[name]
 
     @register_kernel(name, map_type)
     def resample(field: tv_tensors.Mask, *args: Any, **kwargs: Any) -> Any:
         plain = field.as_subclass(torch.Tensor)
-        kwargs["interpolation"] = InterpolationMode.BILINEAR
+        if name != "pad":
+            kwargs["interpolation"] = InterpolationMode.BILINEAR
         if name in ("resize", "resized_crop"):
             kwargs["antialias"] = True
         if kwargs.get("fill") is not None:
@@ -48,6 +50,6 @@ def _register(name: str, map_type: type[tv_tensors.Mask]) -> None:
         return tv_tensors.wrap(moved if plain.ndim > 2 else moved[0], like=field)
 
 
-for _name in _RESAMPLING:
+for _name in _IMAGE_KERNELS:
     for _type in (SaliencyMap, EditMask):
         _register(_name, _type)

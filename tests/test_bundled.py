@@ -40,7 +40,7 @@ def test_contrast_rises_in_the_region(held_out):
 
 
 def test_color_moves_toward_the_target(held_out):
-    """Distance of the region's mean colour to the target, in RGB and in hue where there is one."""
+    """Distance of the region's mean colour to the target, in RGB."""
     nearer = 0
     for _, (_, _, edited) in zip(*held_out, strict=True):
         target = torch.tensor(COLORS[edited.color])

@@ -1,7 +1,9 @@
 import json
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from augsal_transforms import Calibration, SaliencyEditor, calibrate
 from augsal_transforms.editor.calibration import correct_gain, fit_decoder
@@ -35,10 +37,11 @@ def test_a_linear_decoder_is_recovered_and_brightness_arrives_in_full():
     assert torch.allclose(change, torch.full_like(change, 0.15), atol=1e-5)
 
 
-def test_the_grey_latent_decodes_to_its_grey():
+def test_the_grey_latent_decodes_to_its_grey_whatever_the_gain():
     generator = torch.Generator().manual_seed(0)
     decoder, intercept = torch.randn(4, 3, generator=generator), torch.tensor([0.3, -0.2, 0.1])
-    calibration = Calibration(decoder, intercept, torch.linalg.pinv(decoder), torch.ones(6), True, "test")
+    corrected = correct_gain(torch.linalg.pinv(decoder), 0.75 * torch.eye(3))
+    calibration = Calibration(decoder, intercept, corrected, torch.ones(6), True, "test")
     latent = calibration.grey_latent(torch.tensor([[0.25]]))[0, :, 0, 0]
     assert torch.allclose(latent @ decoder + intercept, torch.full((3,), 0.25), atol=1e-5)
 
@@ -51,19 +54,25 @@ def test_gain_correction_by_hand():
     assert torch.allclose(corrected[:, :3] @ gain, torch.eye(3), atol=1e-6)
 
 
-def test_round_trip_beside_a_model(tmp_path):
-    published, config = Calibration.published(), {"scaling_factor": 0.18215, "_name_or_path": "anywhere"}
-    published.save(tmp_path, config)
-    loaded = Calibration.load(tmp_path, {**config, "_name_or_path": "elsewhere"})
+def test_round_trip(tmp_path, sd1_folder):
+    published = Calibration.published()
+    published.save(tmp_path, sd1_folder)
+    loaded = Calibration.load(tmp_path, sd1_folder)
     assert torch.equal(loaded.gamma, published.gamma)
     assert torch.equal(loaded.deviations, published.deviations)
     assert (loaded.calibrated, loaded.source) == (False, published.source)
 
 
-def test_a_calibration_of_another_vae_is_refused(tmp_path):
-    Calibration.published().save(tmp_path, {"scaling_factor": 0.18215})
+def test_a_calibration_of_another_vae_is_refused_until_it_is_measured_again(tmp_path, sd1_folder, sd2_folder):
+    folder = shutil.copytree(sd1_folder, tmp_path / "model")
+    Calibration.published().save(folder, folder)
+    assert SaliencyEditor.from_pretrained(str(folder)).calibration.source == Calibration.published().source
+    weights = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+    weights["decoder.conv_out.weight"] += 1  # trained on: the same architecture, another VAE
+    save_file(weights, folder / "vae" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"another VAE .* augsal calibrate --editor"):
-        Calibration.load(tmp_path, {"scaling_factor": 0.13})
+        SaliencyEditor.from_pretrained(str(folder))
+    assert SaliencyEditor.from_pretrained(str(folder), calibration=Calibration.published())
 
 
 def test_without_a_file_the_published_factors_are_used_and_say_so(sd1_folder):
@@ -75,6 +84,8 @@ def test_without_a_file_the_published_factors_are_used_and_say_so(sd1_folder):
 def test_too_few_images_and_untrained_decoders_are_refused(editor):
     with pytest.raises(ValueError, match="32 or more"):
         calibrate(editor, [torch.rand(3, 16, 16)] * 3)
+    with pytest.raises(ValueError, match="not nearly linear"):
+        calibrate(editor, torch.rand(32, 3, 32, 32))
 
 
 def test_the_whole_path_returns_what_calibration_promised(bundled):
@@ -91,7 +102,7 @@ def test_the_whole_path_returns_what_calibration_promised(bundled):
     assert torch.allclose(gain, torch.eye(3), atol=0.05)
 
 
-def test_the_description_is_plain_json(tmp_path):
-    Calibration.published().save(tmp_path, {})
+def test_the_description_is_plain_json(tmp_path, sd1_folder):
+    Calibration.published().save(tmp_path, sd1_folder)
     description = json.loads((tmp_path / "augsal_calibration.json").read_text())
     assert description["calibrated"] is False

@@ -16,6 +16,12 @@ def test_all_is_what_can_be_imported_and_everything_public_is_documented():
     assert all(inspect.getdoc(getattr(augsal_transforms, name)) for name in public)
 
 
+def test_the_adapters_folder_installs_inside_the_package():
+    import augsal_transforms.adapters
+
+    assert augsal_transforms.adapters.__doc__
+
+
 def test_importing_needs_neither_diffusion_libraries_nor_a_socket():
     program = """
 import socket, sys

@@ -60,6 +60,12 @@ def test_a_folder_without_pairs_says_what_it_expected(tmp_path):
         SaliencyFolder(tmp_path)
 
 
+@pytest.mark.parametrize("split", ["val", "vall"])
+def test_a_split_that_is_not_there_is_not_another_one(folder, split):
+    with pytest.raises(FileNotFoundError, match="0 maps"):
+        SaliencyFolder(folder, split)
+
+
 def test_two_files_of_one_name_are_refused(folder):
     write(folder / "maps/train/COCO_train2014_000000000001.jpg")
     with pytest.raises(ValueError, match="share the name"):

@@ -118,7 +118,7 @@ def test_later_transforms_move_all_four_pictures_alike(augment):
     after = tail(unedited)
     assert torch.equal(after["image"], after["edited_image"])
     assert after["saliency_map"].shape == (1, 16, 16)
-    assert after["saliency_map"].max() <= 1
+    assert after["saliency_map"].max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("kind", ["pil", "array", "tensor", "tuple", "list"])
@@ -290,7 +290,7 @@ def test_persistent_workers_see_the_epoch(sd1_folder, method):
 def test_a_loaded_transform_is_a_small_parcel(augment):
     assert augment(scene())["is_edited"]
     parcel = pickle.dumps(augment)
-    assert len(parcel) < 4000
+    assert len(parcel) < 8000
     assert drawn(pickle.loads(parcel)(scene())) == drawn(augment(scene()))
 
 
@@ -314,7 +314,6 @@ def test_a_cuda_editor_in_a_forked_worker_is_refused_with_three_ways_out():
     [
         ({"saliency_map": torch.zeros(1, 32, 40)}, "all zeros"),
         ({"saliency_map": torch.full((1, 32, 40), float("nan"))}, "NaN"),
-        ({"saliency_map": "map.png"}, "must be a PIL image"),
     ],
 )
 def test_what_cannot_be_edited_is_kept_counted_and_reported_once(editor, change, cause):
@@ -332,6 +331,29 @@ def test_what_cannot_be_edited_is_kept_counted_and_reported_once(editor, change,
     assert cause in counted[0]
     with pytest.raises(ValueError, match=cause):
         SaliencyDiffusionAugment(editor=editor, p=1, on_error="raise")({**scene(), **change})
+
+
+def test_what_is_wrong_with_the_pipeline_is_raised_whatever_on_error_says(editor, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("CUDA out of memory")
+
+    augment = SaliencyDiffusionAugment(editor=editor, p=1, on_error="keep")
+    with pytest.raises(TypeError, match="`saliency_map` must be a PIL image"):
+        augment({**scene(), "saliency_map": "map.png"})
+    monkeypatch.setattr(type(editor), "edit", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        augment(scene())
+
+
+def test_an_empty_map_is_no_error_where_no_edit_is_drawn(editor):
+    augment = SaliencyDiffusionAugment(editor=editor, p=0, on_error="raise")
+    assert not augment({**scene(), "saliency_map": torch.zeros(1, 32, 40)})["is_edited"]
+
+
+def test_a_drawn_null_edit_is_an_unedited_sample(editor):
+    augment = SaliencyDiffusionAugment(editor=editor, p=1, edits=(Brightness(0.0),), on_error="raise")
+    assert drawn(augment(scene())) == ("none", 0.0, "")
+    assert augment.counts == {"by chance": 1}
 
 
 def test_images_out_of_range_are_errors_in_the_pipeline_not_bad_samples(augment):
@@ -367,6 +389,32 @@ def test_a_batch_is_edited_as_its_samples_are(editor):
         assert torch.equal(together["edit_mask"][n], sample["edit_mask"])
 
 
+def test_later_transforms_move_all_pictures_of_a_batch(editor):
+    batch = SaliencyDiffusionAugment(editor=editor, p=0.6, seed=3).batch(default_collate([scene(n) for n in range(4)]))
+    tail = v2.Compose([v2.Resize((16, 20)), v2.RandomHorizontalFlip(1), v2.ToDtype(torch.float32, scale=True)])
+    moved = tail(batch)
+    for key in ("image", "edited_image", "saliency_map", "edit_mask"):
+        assert type(moved[key]) is type(batch[key])
+        assert moved[key].shape[-2:] == (16, 20)
+        assert moved[key].dtype == torch.float32
+    assert torch.equal(moved["edit_mask"], v2.Resize((16, 20))(batch["edit_mask"]).flip(-1))
+
+
+@pytest.mark.gpu
+def test_a_batch_on_the_gpu_is_edited_there(sd1_folder):
+    from augsal_transforms import SaliencyEditor
+
+    editor = SaliencyEditor.from_pretrained(str(sd1_folder), device="cuda", dtype=torch.float16)
+    batch = default_collate([scene(n) for n in range(6)])
+    batch["saliency_map"][2] = float("nan")
+    batch = {key: value.cuda() if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
+    with pytest.warns(UserWarning, match="NaN"):
+        edited = SaliencyDiffusionAugment(editor=editor, p=0.6, seed=3).batch(batch)
+    assert 0 < edited["is_edited"].sum() < 6
+    for key in ("image", "edited_image", "saliency_map", "edit_mask"):
+        assert edited[key].device.type == "cuda"
+
+
 def test_a_batch_without_maps_is_refused(augment):
     with pytest.raises(TypeError, match="lacks saliency_map"):
         augment.batch({"image": torch.rand(2, 3, 8, 8)})
@@ -378,7 +426,7 @@ def test_one_bad_sample_of_a_batch_costs_one_sample(editor, monkeypatch):
 
     def sometimes(self, images, *args, **kwargs):
         if any(torch.equal(image, scene(2)["image"]) for image in images):
-            raise RuntimeError("this one is bad")
+            raise ValueError("this one is bad")
         return edit(self, images, *args, **kwargs)
 
     monkeypatch.setattr(type(editor), "edit", sometimes)
@@ -393,8 +441,8 @@ def test_one_bad_sample_of_a_batch_costs_one_sample(editor, monkeypatch):
     st.integers(1, 40),
     st.sampled_from(["ones", "zeros", "random", "negative", "nan", "inf", "uint8", "uint16", "rgb", "small", "huge"]),
 )
-@settings(max_examples=150, deadline=None)
-def test_any_image_mode_and_map_kind_yields_a_complete_finite_sample(sd1_folder, mode, height, width, kind):
+@settings(max_examples=60, deadline=None)
+def test_any_image_mode_and_map_kind_yields_a_complete_finite_sample(editor, mode, height, width, kind):
     generator = np.random.default_rng(height * 100 + width)
     values = generator.random((height, width)).astype("float32")
     field = {
@@ -410,13 +458,14 @@ def test_any_image_mode_and_map_kind_yields_a_complete_finite_sample(sd1_folder,
         "small": values[: height // 2 + 1],
         "huge": values * 1e6,
     }[kind]
-    augment = SaliencyDiffusionAugment(editor=str(sd1_folder), p=0, seed=0)
+    augment = SaliencyDiffusionAugment(editor=editor, p=1, seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sample = augment({"image": PIL.Image.new(mode, (width, height)), "saliency_map": field})
     assert sample["image"].shape == sample["edited_image"].shape == (3, height, width)
     assert sample["saliency_map"].shape == sample["edit_mask"].shape == (1, height, width)
     assert sample["saliency_map"].isfinite().all()
+    assert sample["is_edited"] == sample["edit_mask"].any()
     assert sample["saliency_map"].min() >= 0
     assert sample["saliency_map"].max() <= 1
 
@@ -428,11 +477,12 @@ def test_any_image_mode_and_map_kind_yields_a_complete_finite_sample(sd1_folder,
         ({"edits": ()}, TypeError, "`edits` must hold"),
         ({"edits": ("contrast",)}, TypeError, "`edits` must hold"),
         ({"on_error": "skip"}, ValueError, "`on_error` must be"),
+        ({"editor": 5}, TypeError, "`editor` must be a name"),
     ],
 )
 def test_options_are_checked_when_it_is_made(editor, options, error, words):
     with pytest.raises(error, match=words):
-        SaliencyDiffusionAugment(editor=editor, **options)
+        SaliencyDiffusionAugment(**{"editor": editor, **options})
 
 
 class Pairs(Dataset):
@@ -478,6 +528,25 @@ def test_wrapping_a_data_set_moves_no_other_draw(editor):
     wrapped = AugmentedDataset(Pairs(), SaliencyDiffusionAugment(editor=editor, p=0), image_transform=image_transform)
     for n in range(4):
         assert torch.equal(wrapped[n]["image"], plain[n])
+
+
+def test_what_else_a_tuple_holds_and_the_depth_of_its_map_are_kept(editor):
+    class Deep(Dataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            raw = scene(index)
+            deep = (raw["saliency_map"][0].numpy() * 65535).astype("uint16")
+            return to_pil_image(raw["image"]), PIL.Image.fromarray(deep), "a caption", 7
+
+    seen = []
+    augment = SaliencyDiffusionAugment(editor=editor, p=1, seed=0)
+    sample = AugmentedDataset(Deep(), augment, saliency_transform=lambda field: seen.append(np.array(field)) or field)[
+        0
+    ]
+    assert sample["rest"] == ("a caption", 7)
+    assert [field.max() for field in seen] == [65535, 65535]
 
 
 @pytest.mark.parametrize("scale", [1, 255])

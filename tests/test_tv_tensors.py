@@ -18,6 +18,7 @@ GEOMETRY = [
     v2.RandomPerspective(p=1),
     v2.ElasticTransform(20.0),
     v2.Pad(5),
+    v2.RandomCrop(60, pad_if_needed=True),
 ]
 
 
@@ -49,6 +50,16 @@ def test_resizing_keeps_the_distribution_where_a_plain_mask_loses_it():
     reference = torch.nn.functional.adaptive_avg_pool2d(field, 64)
     assert kld(v2.Resize((64, 64))(SaliencyMap(field)), reference) < 1e-3
     assert kld(v2.Resize((64, 64))(tv_tensors.Mask(field)), reference) > 5e-3
+
+
+@pytest.mark.parametrize(
+    "transform", [v2.Pad(4, fill=127), v2.Pad(4, fill=[1, 2, 3]), v2.RandomRotation((30, 31), fill=127)]
+)
+def test_what_comes_in_from_outside_the_picture_is_not_salient(transform):
+    image, field = transform(tv_tensors.Image(torch.full((3, 16, 16), 50)), SaliencyMap(torch.full((1, 16, 16), 0.5)))
+    assert field.shape[-2:] == image.shape[-2:]
+    assert field[0, 0, 0] == 0
+    assert field.max() <= 0.5
 
 
 @pytest.mark.parametrize("kind", [SaliencyMap, EditMask])

@@ -67,7 +67,8 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
 
     def _by_stem(self, kind: str) -> dict[str, Path]:
         parent = self.folder / kind
-        paths = list_images(parent / self.split if (parent / self.split).is_dir() else parent)
+        split = parent / self.split
+        paths = list_images(split) if split.is_dir() else [p for p in list_images(parent) if p.parent == parent]
         table = {path.stem: path for path in paths}
         if len(table) < len(paths):
             twice = next(path for path in paths if table[path.stem] != path)

@@ -26,9 +26,8 @@ def _blur(field: Tensor, sigma: float) -> Tensor:
 
 def _pop_out(feature: Tensor, scales: tuple[float, ...]) -> Tensor:
     """|centre − surround| over scales, weighed toward maps with few strong peaks. (C, H, W) → (H, W)."""
-    contrast = sum((_blur(feature[None], s) - _blur(feature[None], 5 * s)).pow(2).sum(1) for s in scales)
-    assert isinstance(contrast, Tensor)
-    contrast = contrast[0].sqrt()
+    differences = [_blur(feature[None], s) - _blur(feature[None], 5 * s) for s in scales]
+    contrast = torch.cat(differences, dim=1)[0].square().sum(0).sqrt()
     contrast = contrast / contrast.amax().clamp(min=1e-6)
     return contrast * (1 - contrast.mean()) ** 2
 

@@ -183,7 +183,7 @@ def render_scene(index: int, seed: int = 0, size: int = 128) -> Scene:
         size: Height and width in pixels.
 
     Returns:
-        The scene, the same for the same three numbers on any machine.
+        The scene, the same for the same three numbers; to within a grey level on another machine.
     """
     rng = np.random.default_rng([seed, index])
     surface = str(rng.choice(list(SURFACES)))

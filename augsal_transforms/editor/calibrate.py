@@ -29,7 +29,7 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         probes: How many of the images the gain is measured on.
 
     Returns:
-        The calibration; ``calibration.save(folder, vae_config)`` writes it beside the model.
+        The calibration; ``calibration.save(folder, model_folder)`` writes it.
 
     Raises:
         ValueError: If there are fewer than 32 images, or the decoder is not nearly linear (R² < 0.6).
@@ -49,7 +49,8 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         pseudo_inverse=torch.linalg.pinv(decoder.double()).float(),
         deviations=measure_deviations([to_unit_range(image) for image in images], seed=seed),
         calibrated=True,
-        source=f"{len(images)} images, R² = {explained:.3f}",
+        source=f"{len(images)} images, R² = {explained:.3f}; gain at {editor.config.steps} step(s), "
+        f"τ = {editor.config.noise_level:g}, w = {editor.config.guidance:g}",
     ).to(editor.model.device)
     gain = measure_gain(replace(editor, calibration=calibration), images[:probes])
     return replace(calibration, pseudo_inverse=correct_gain(calibration.pseudo_inverse, gain))
@@ -81,7 +82,6 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
     takes back a part of every edit.
     """
     nothing = empty_embedding(editor.model.tokenizer, editor.model.text_encoder)[None]
-    weights = [(0.0, editor.config.guidance)]
     blobs = [_central_blob(image.shape[-2], image.shape[-1]) for image in images]
     analyses = editor.analyse(images, blobs)
     rows = []
@@ -91,7 +91,7 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
             core = (analysis.edit_mask > 0.9).float()[None]
             for sign in (-1, 1):
                 edited_latent = analysis.latent + analysis.latent_mask * (sign * PROBE * channel)[:, None, None]
-                change = analysis.source.canvas.lift(editor.residual([analysis], edited_latent, nothing, weights)[0])
+                change = analysis.source.canvas.lift(editor.residual([analysis], edited_latent, nothing, [0.0])[0])
                 out += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
         rows.append(out / (2 * len(analyses)))
     return torch.stack(rows)

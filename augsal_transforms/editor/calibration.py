@@ -6,13 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 WEIGHTS, DESCRIPTION = "augsal_calibration.safetensors", "augsal_calibration.json"
+LAST_LAYER = "decoder.conv_out.weight"
 
 # Latent to RGB in [−1, 1] for the VAE of SD 1.x, without intercept: the paper's reference [32].
 PUBLISHED_DECODER = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
@@ -60,23 +61,32 @@ class Calibration:
         )
 
     def grey_latent(self, grey: Tensor) -> Tensor:
-        """The latent that decodes to a grey: (μ 1 − b) A⁺ for μ in [−1, 1], (B, 1) → (B, 4, 1, 1)."""
-        return ((grey - self.intercept) @ self.pseudo_inverse)[:, :, None, None]
+        """The latent that decodes to a grey: (μ 1 − b) A⁺ for μ in [−1, 1], (B, 1) → (B, 4, 1, 1).
+
+        A⁺ without the gain: a pivot is a place, not a step that the target pass takes a part of.
+        """
+        pivot: Tensor = (grey - self.intercept) @ torch.linalg.pinv(self.decoder)
+        return pivot[:, :, None, None]
 
     def to(self, device: torch.device) -> Calibration:
         """The same calibration on a device."""
         tensors = {name: getattr(self, name).to(device) for name in _TENSORS}
         return Calibration(**tensors, calibrated=self.calibrated, source=self.source)
 
-    def save(self, folder: Path, vae_config: dict[str, Any]) -> None:
-        """Write it beside a model, with a fingerprint of the VAE it belongs to."""
+    def save(self, folder: Path, model_folder: Path) -> None:
+        """Write it into a folder, with a fingerprint of the VAE it belongs to.
+
+        Args:
+            folder: Where it goes; beside the model, in ``model_folder``, it is found by itself.
+            model_folder: The pipeline it was measured on.
+        """
         save_file({name: getattr(self, name).contiguous() for name in _TENSORS}, folder / WEIGHTS)
-        description = {"calibrated": self.calibrated, "source": self.source, "vae": fingerprint(vae_config)}
+        description = {"calibrated": self.calibrated, "source": self.source, "vae": fingerprint(model_folder)}
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path, vae_config: dict[str, Any]) -> Calibration | None:
-        """Read the calibration beside a model; ``None`` where there is none.
+    def load(cls, folder: Path, model_folder: Path) -> Calibration | None:
+        """Read a folder's calibration for a model; ``None`` where there is none.
 
         Raises:
             ValueError: If it belongs to another VAE.
@@ -84,10 +94,10 @@ class Calibration:
         if not (folder / WEIGHTS).exists():
             return None
         description = json.loads((folder / DESCRIPTION).read_text())
-        if description["vae"] != fingerprint(vae_config):
+        if description["vae"] != fingerprint(model_folder):
             raise ValueError(
-                f"{folder / WEIGHTS} was measured on another VAE than the one beside it. "
-                f"Measure it again: augsal calibrate --editor {folder} --data DIR"
+                f"{folder / WEIGHTS} was measured on another VAE than that of {model_folder}. "
+                f"Measure it again: augsal calibrate --editor {model_folder} --data DIR --out {folder}"
             )
         tensors = load_file(folder / WEIGHTS)
         return cls(**tensors, calibrated=description["calibrated"], source=description["source"])
@@ -96,10 +106,16 @@ class Calibration:
 _TENSORS = ("decoder", "intercept", "pseudo_inverse", "deviations")
 
 
-def fingerprint(vae_config: dict[str, Any]) -> str:
-    """SHA-256 of what defines a VAE's latent: its architecture and its scaling factor."""
-    kept = {key: value for key, value in vae_config.items() if not key.startswith("_")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+def fingerprint(model_folder: Path) -> str:
+    """SHA-256 of what makes a VAE's latent its own: its scaling factor and its decoder's last weights, as stored."""
+    digest = hashlib.sha256()
+    config = json.loads((model_folder / "vae" / "config.json").read_text())
+    digest.update(str(config.get("scaling_factor")).encode())
+    for path in sorted((model_folder / "vae").glob("*.safetensors")):
+        with safe_open(path, framework="pt") as weights:
+            if LAST_LAYER in weights.keys():  # noqa: SIM118 - not a dict
+                digest.update(weights.get_tensor(LAST_LAYER).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def fit_decoder(latents: Tensor, rgb: Tensor) -> tuple[Tensor, Tensor, float]:

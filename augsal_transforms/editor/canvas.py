@@ -39,11 +39,17 @@ class Canvas:
         return resized[:, rows][:, :, columns]
 
     def place_map(self, saliency_map: Tensor, size: tuple[int, int]) -> Tensor:
-        """A map (1, H, W) on the grid, zero in the padding, averaged to ``size``."""
-        placed = F.pad(
-            resize(saliency_map, self.inner), (0, self.outer[1] - self.inner[1], 0, self.outer[0] - self.inner[0])
-        )
-        return F.adaptive_avg_pool2d(placed, size)
+        """A map (1, H, W) on the grid, averaged to ``size``, each cell over its part of the image; the padding is 0."""
+        padding = (0, self.outer[1] - self.inner[1], 0, self.outer[0] - self.inner[0])
+        resized = resize(saliency_map, self.inner)
+        values, covered = (F.adaptive_avg_pool2d(F.pad(x, padding), size) for x in (resized, torch.ones_like(resized)))
+        return values / covered.clamp(min=1e-6)
+
+    def continue_map(self, field: Tensor) -> Tensor:
+        """A map (1, h, w) over the grid with the padding's cells mirrored from the image's, so that edges stay."""
+        sizes = zip(self.inner, self.outer, field.shape[-2:], strict=True)
+        rows, columns = (_mirror(-(-inner * n // outer), n, field.device) for inner, outer, n in sizes)
+        return field[:, rows][:, :, columns]
 
     def lift(self, field: Tensor) -> Tensor:
         """A field (C, *outer) back at the image's own size (C, H, W), the padding cut off."""

@@ -178,8 +178,12 @@ def _locate_on_hub(repository: str, revision: str | None, local_files_only: bool
 def missing_parts(folder: Path) -> list[str]:
     """Which of the five parts of a pipeline a folder lacks; networks count only as safetensors."""
     missing = [part for part in COMPONENTS if not (folder / part).is_dir()]
-    networks = [part for part in ("unet", "vae", "text_encoder") if part not in missing]
-    return missing + [f"{part}/*.safetensors" for part in networks if not any((folder / part).glob("*.safetensors"))]
+    files = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+    for part, stem in files.items():
+        names = (f"{stem}.safetensors", f"{stem}.safetensors.index.json")
+        if part not in missing and not any((folder / part / name).exists() for name in names):
+            missing.append(f"{part}/{names[0]}")
+    return missing
 
 
 def check_model(folder: Path) -> None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from augsal_transforms.config import EditConfig
+from augsal_transforms.editor.attention import cross_attention_layers
 from augsal_transforms.editor.calibration import Calibration
 from augsal_transforms.editor.canvas import Canvas, check_images, check_saliency_maps, composite, to_unit_range
 from augsal_transforms.editor.constraint import allowed_strength
@@ -29,7 +30,7 @@ from augsal_transforms.editor.edits import (
     shift_brightness,
     shift_color,
 )
-from augsal_transforms.editor.passes import source_pass, target_pass
+from augsal_transforms.editor.passes import attention_depth, source_pass, target_pass
 from augsal_transforms.editor.prompts import color_embedding, empty_embedding, encode_prompts, locate_words
 from augsal_transforms.editor.region import normalise, refine_region, select_region, soft_threshold
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, unedited
@@ -61,6 +62,7 @@ class SaliencyEditor:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         config: EditConfig | None = None,
+        calibration: Calibration | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
     ) -> SaliencyEditor:
@@ -71,6 +73,7 @@ class SaliencyEditor:
             device: Where the networks run.
             dtype: Their precision: float32, float16 or bfloat16.
             config: How edits are made; ``None`` is ``EditConfig()``.
+            calibration: A and the bounds; ``None`` takes those beside the model, or else the published ones.
             revision: Commit of a hub id; ``"sd-v1-5"`` has one pinned.
             local_files_only: Never ask the hub.
 
@@ -80,12 +83,22 @@ class SaliencyEditor:
         """
         folder = locate_model(name, revision=revision, local_files_only=local_files_only)
         model = load_model(folder, device=torch.device(device), dtype=dtype)
-        calibration = Calibration.load(folder, dict(model.vae.config)) or Calibration.published()
+        calibration = calibration or Calibration.load(folder, folder) or Calibration.published()
         return cls(model, calibration.to(model.device), config or EditConfig(), name)
+
+    def __post_init__(self) -> None:
+        depth, levels = attention_depth(self.model, self.config), set(cross_attention_layers(self.model.unet).values())
+        if depth not in levels:
+            raise ValueError(
+                f"`attention_size` must be one of this model's "
+                f"{sorted(self.model.unet.config.sample_size >> level for level in levels)}, "
+                f"got {self.config.attention_size}."
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process loads the model itself; weights do not travel through pickles.
-        return _reload, (str(self.model.folder), str(self.model.device), self.model.unet.dtype, self.config, self.name)
+        place = (str(self.model.folder), str(self.model.device), self.model.unet.dtype)
+        return _reload, (*place, self.config, self.calibration.to(torch.device("cpu")), self.name)
 
     def edit(
         self,
@@ -167,6 +180,7 @@ class SaliencyEditor:
         context = encode_prompts(model.tokenizer, model.text_encoder, [source.prompt for source in sources])
         trajectory, cross_attention = source_pass(model, config, latent, context, _seeded_noise(sources, latent))  # C
         decoded = model.decode(latent)  # D(Z), once for all edits
+        check_finite(cross_attention, decoded)
 
         analyses = []
         for n, source in enumerate(sources):
@@ -177,7 +191,7 @@ class SaliencyEditor:
                 per_word = torch.stack([cross_attention[n, list(word.tokens)].mean(dim=0) for word in words])
                 region, index = select_region(per_word, saliency)  # M and i*, Eq. 8
                 word = words[index]
-            refined = refine_region(region, placed[n])
+            refined = refine_region(source.canvas.continue_map(region), placed[n])
             edit_mask = soft_threshold(source.canvas.lift(refined), config.threshold, config.softness)
             latent_mask = soft_threshold(refined, config.threshold, config.softness)
             analyses.append(
@@ -198,9 +212,9 @@ class SaliencyEditor:
 
     def _apply_batch(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
         edited_latent = torch.cat([self._edit_latent(analysis, edit) for analysis, edit in jobs])  # Z_E
-        inserted = torch.stack([self._inserted_token(analysis, edit) for analysis, edit in jobs])
-        weights = [self._weights(analysis, edit) for analysis, edit in jobs]
-        residual = self.residual([analysis for analysis, _ in jobs], edited_latent, inserted, weights)
+        inserted = self._inserted_tokens(jobs)
+        injection = [self._injection(analysis, edit) for analysis, edit in jobs]
+        residual = self.residual([analysis for analysis, _ in jobs], edited_latent, inserted, injection)
         return [self._composite(analysis, edit, residual[n]) for n, (analysis, edit) in enumerate(jobs)]
 
     def _edit_latent(self, analysis: ImageAnalysis, edit: Edit) -> Tensor:
@@ -216,21 +230,23 @@ class SaliencyEditor:
         target = 2 * torch.tensor([COLORS[edit.name]], device=latent.device) - 1
         return shift_color(latent, region, edit.strength, target - mean_rgb, calibration.pseudo_inverse)
 
-    def _inserted_token(self, analysis: ImageAnalysis, edit: Edit) -> Tensor:
-        """The token inserted before the word: empty, or the colour (Sec. 4.1). Returns (1, D)."""
-        tokenizer, text_encoder = self.model.tokenizer, self.model.text_encoder
-        if isinstance(edit, Color) and analysis.word is not None:
-            return color_embedding(tokenizer, text_encoder, analysis.source.prompt, analysis.word, edit.name)
-        return empty_embedding(tokenizer, text_encoder)
+    def _inserted_tokens(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> Tensor:
+        """The tokens inserted before the words: empty ones, or colours (Sec. 4.1). Returns (B, 1, D)."""
+        text = (self.model.tokenizer, self.model.text_encoder)
+        tokens = empty_embedding(*text).repeat(len(jobs), 1)
+        for n, (analysis, edit) in enumerate(jobs):
+            if isinstance(edit, Color) and analysis.word is not None:
+                tokens[n] = color_embedding(*text, analysis.source.prompt, analysis.word, edit.name)
+        return tokens[:, None]
 
-    def _weights(self, analysis: ImageAnalysis, edit: Edit) -> tuple[float, float]:
-        """How much of the token is injected where M = 1 (0 without a word), and how much the target pass counts."""
-        color = isinstance(edit, Color)
-        injection = (self.config.color_injection if color else self.config.injection) * edit.magnitude
-        return injection if analysis.word else 0.0, self.config.color_guidance if color else self.config.guidance
+    def _injection(self, analysis: ImageAnalysis, edit: Edit) -> float:
+        """The inserted token's weight where M = 1: fades out as the edit does, 0 without a word."""
+        if analysis.word is None:
+            return 0.0
+        return edit.magnitude * (self.config.color_injection if isinstance(edit, Color) else self.config.injection)
 
     def residual(
-        self, analyses: list[ImageAnalysis], edited_latent: Tensor, inserted: Tensor, weights: list[tuple[float, float]]
+        self, analyses: list[ImageAnalysis], edited_latent: Tensor, inserted: Tensor, injection: list[float]
     ) -> Tensor:
         """D(Z_out) − D(Z), what an edited latent changes in the image, (B, 3, H', W') in units of [0, 1].
 
@@ -238,23 +254,20 @@ class SaliencyEditor:
             analyses: B images on equal canvases.
             edited_latent: Z_E, (B, 4, h, w).
             inserted: The inserted token's embedding, (B, 1, D).
-            weights: Per image the injection where M = 1, and the weight of the target pass.
+            injection: The weight of that token where M = 1, per image.
         """
         latent, region, context = (
             torch.cat([getattr(a, name) for a in analyses]) for name in ("latent", "latent_mask", "context")
         )
         levels = zip(*(a.trajectory for a in analyses), strict=True)
         trajectory = [(torch.cat([z for z, _ in level]), torch.cat([e for _, e in level])) for level in levels]
-        injection, guidance = torch.tensor(weights).to(latent).T[:, :, None, None, None]
-        target = target_pass(
-            self.model, self.config, latent, edited_latent, context, trajectory, inserted, region * injection
+        token_map = region * torch.tensor(injection).to(latent)[:, None, None, None]
+        target = target_pass(self.model, self.config, latent, edited_latent, context, trajectory, inserted, token_map)
+        output = torch.where(
+            region > 0, edited_latent + region * self.config.guidance * (target - edited_latent), latent
         )
-        output = torch.where(region > 0, edited_latent + region * guidance * (target - edited_latent), latent)
         residual = self.model.decode(output) - torch.cat([a.decoded for a in analyses])
-        if not residual.isfinite().all():
-            raise RuntimeError(
-                "The decoder returned values that are not finite; load the editor with dtype=torch.float32."
-            )
+        check_finite(residual)
         return residual
 
     def _composite(self, analysis: ImageAnalysis, edit: Edit, residual: Tensor) -> EditedImage:
@@ -280,8 +293,17 @@ class SaliencyEditor:
         )
 
 
-def _reload(folder: str, device: str, dtype: torch.dtype, config: EditConfig, name: str) -> SaliencyEditor:
-    return replace(SaliencyEditor.from_pretrained(folder, device=device, dtype=dtype, config=config), name=name)
+def _reload(
+    folder: str, device: str, dtype: torch.dtype, config: EditConfig, calibration: Calibration, name: str
+) -> SaliencyEditor:
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "config": config, "calibration": calibration}
+    return replace(SaliencyEditor.from_pretrained(folder, **options), name=name)
+
+
+def check_finite(*outputs: Tensor) -> None:
+    """Refuse what a network returns when its precision does not suffice."""
+    if not all(bool(output.isfinite().all()) for output in outputs):
+        raise FloatingPointError("The model returned values that are not finite; load it with dtype=torch.float32.")
 
 
 def _seeded_noise(sources: list[Source], latent: Tensor) -> Tensor:

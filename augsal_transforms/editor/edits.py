@@ -76,7 +76,7 @@ Strength = float | tuple[float, float]
 
 
 def _check_range(name: str, alpha: Strength, low: float, high: float) -> Strength:
-    if isinstance(alpha, tuple):
+    if isinstance(alpha, (tuple, list)):
         if len(alpha) != 2 or not low <= alpha[0] <= alpha[1] <= high:
             raise ValueError(
                 f"`alpha` of {name} must be a number or a (low, high) pair in [{low}, {high}], got {alpha!r}."
@@ -104,7 +104,7 @@ class _Edit:
 
     @property
     def magnitude(self) -> float:
-        """How far α is from changing nothing, 1 at the default range's upper end; at most 1."""
+        """How far α is from changing nothing, as a share of ``reach``; at most 1."""
         return min(1.0, abs(self.strength - self.identity) / self.reach)
 
     @property

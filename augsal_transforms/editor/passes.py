@@ -90,5 +90,5 @@ def target_pass(
 
 
 def attention_depth(model: DiffusionModel, config: EditConfig) -> int:
-    """Where maps are ``attention_size`` wide at the model's own resolution: latent / 2^depth."""
+    """Where maps are about ``attention_size`` wide at the model's own resolution: latent / 2^depth, rounded down."""
     return max(0, (int(model.unet.config.sample_size) // config.attention_size).bit_length() - 1)

@@ -46,8 +46,8 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> Any:
 def locate_words(tokenizer: PreTrainedTokenizerBase, prompt: str, *, keep_stopwords: bool = False) -> list[Word]:
     """The words of a prompt that may name a region, with the positions of their tokens.
 
-    Words are runs of letters and digits, so punctuation never counts; words cut off by the context
-    length are dropped.
+    Words are runs of letters and digits, so punctuation never counts; words that the context
+    length cuts off or cuts into are dropped.
 
     Args:
         tokenizer: A fast CLIP tokenizer.
@@ -60,7 +60,7 @@ def locate_words(tokenizer: PreTrainedTokenizerBase, prompt: str, *, keep_stopwo
         if not keep_stopwords and match.group().lower() in STOPWORDS:
             continue
         tokens = tuple(i for i, (start, end) in enumerate(offsets) if start < match.end() and match.start() < end)
-        if tokens:
+        if tokens and offsets[tokens[-1]][1] >= match.end():
             words.append(Word(match.group(), match.start(), tokens))
     return words
 

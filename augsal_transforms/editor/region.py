@@ -40,15 +40,15 @@ def refine_region(region: Tensor, image: Tensor) -> Tensor:
         image: (3, H, W), RGB in [0, 1].
 
     Returns:
-        (1, H, W), in [0, 1].
+        (1, H, W), scaled to a maximum of 1: upsampling and filtering lower the peak of small regions.
     """
     height, width = image.shape[-2:]
     smooth = F.interpolate(region[None], (height, width), mode="bilinear", align_corners=False)
     cell = max(height // region.shape[-2], width // region.shape[-1], 1)
     reach = min(2 * cell + 1, 2 * (min(height, width) // 2) - 1)
     if reach < 3:
-        return smooth[0]
-    return guided_blur(image[None], smooth, reach, eps=0.01)[0].clamp(0, 1)
+        return normalise(smooth[0])
+    return normalise(guided_blur(image[None], smooth, reach, eps=0.01, separable=True)[0].clamp(min=0))
 
 
 def soft_threshold(refined: Tensor, threshold: float, softness: float) -> Tensor:

@@ -106,7 +106,7 @@ def unedited(analysis: ImageAnalysis, edit: Edit) -> EditedImage:
     return EditedImage(
         image=analysis.source.image,
         edit_mask=torch.zeros_like(analysis.edit_mask, device=analysis.source.image.device),
-        region=analysis.region,
+        region=analysis.region.to(analysis.source.image.device),
         kind=edit.kind,
         color=edit.name if isinstance(edit, Color) else "",
         word=analysis.word.text if analysis.word else "",
