@@ -45,7 +45,7 @@ try:
 except FileNotFoundError as error:
     message = str(error)
 assert time.monotonic() - start < 1, time.monotonic() - start
-for part in ("stable-diffusion-v1-5/stable-diffusion-v1-5", "offline mode", "hf download", "451f4fe", "'bundled'"):
+for part in ("stable-diffusion-v1-5/stable-diffusion-v1-5", "offline mode", "from_pretrained", "451f4fe", "'bundled'"):
     assert part in message, message
 """
 

@@ -42,6 +42,15 @@ def test_training_on_a_folder_in_salicons_layout(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_exact_sd15_configuration_edits_a_512_px_image_on_the_cpu(tmp_path):
+    output = run("../benchmarks/sd15_on_cpu.py", "--folder", tmp_path / "sd15", cwd=tmp_path)
+    assert "U-Net 859.52 M, VAE 83.65 M, text encoder 123.06 M" in output
+    assert "region (1, 16, 16), latent (1, 4, 64, 64)" in output
+    assert "equal to the bit: True" in output
+    assert float(output.split("peak memory ")[1].split()[0]) < 24
+
+
+@pytest.mark.slow
 def test_the_bundled_editor_can_be_trained_again(tmp_path):
     run("train_bundled_editor.py", "--smoke", "--out", tmp_path / "editor", "--runs", tmp_path / "runs", cwd=tmp_path)
     assert (tmp_path / "editor" / "augsal_calibration.safetensors").exists()

@@ -168,10 +168,11 @@ def _locate_on_hub(repository: str, revision: str | None, local_files_only: bool
             reason = (
                 f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no answer'}"
             )
-    at = f" --revision {revision}" if revision else ""
+    at = f", revision={revision!r}" if revision else ""
     raise FileNotFoundError(
-        f"{repository!r} is not on this disk and cannot be fetched ({reason}). Where there is a network, run "
-        f"`hf download {repository}{at}`, or give the folder of a pipeline. 'bundled' needs neither."
+        f"{repository!r} is not on this disk and cannot be fetched ({reason}). Where there is a network, "
+        f"`SaliencyEditor.from_pretrained({repository!r}{at})` fetches the parts that are needed, for SD v1.5 about "
+        "4 GB; or give the folder of a pipeline. 'bundled' needs neither."
     )
 
 
