@@ -16,7 +16,8 @@ def run(script, *arguments, cwd):
 def test_one_image_is_edited(tmp_path):
     output = run("edit_one_image.py", cwd=tmp_path)
     assert "contrast" in output
-    assert PIL.Image.open(tmp_path / "edited.png").size[0] > 5 * 128
+    with PIL.Image.open(tmp_path / "edited.png") as picture:
+        assert picture.size[0] > 5 * 128
 
 
 def test_training_with_and_without_augmentation(tmp_path):
