@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import Draws, Scenes, scene
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -26,24 +27,6 @@ from augsal_transforms import (
 from augsal_transforms.transform import check_worker
 
 ADDED = {"edited_image", "edit_mask", "is_edited", "edit_kind", "edit_alpha", "edit_word"}
-
-
-def scene(index=0, size=(32, 40)):
-    generator = torch.Generator().manual_seed(index)
-    image = (
-        (torch.rand(3, 4, 5, generator=generator) * 200 + 20)
-        .repeat_interleave(8, 1)
-        .repeat_interleave(8, 2)
-        .to(torch.uint8)
-    )
-    saliency_map = torch.zeros(1, *size)
-    saliency_map[:, 8:24, 8:24] = 1
-    return {
-        "image": image,
-        "saliency_map": saliency_map,
-        "prompt": "a red dog on the street",
-        "image_id": f"scene-{index}",
-    }
 
 
 @pytest.fixture
@@ -229,17 +212,6 @@ def test_without_an_id_the_pixels_are_the_id(augment):
     assert drawn(augment(raw)) == drawn(augment(raw))
 
 
-class Scenes(Dataset):
-    def __init__(self, augment, count=8):
-        self.augment, self.count = augment, count
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        return self.augment(scene(index))
-
-
 WORKERS = [(0, None), (1, "fork"), (2, "fork"), (2, "spawn"), (2, "forkserver")]
 
 
@@ -257,18 +229,6 @@ def test_kind_strength_and_word_are_the_same_for_any_workers(sd1_folder):
         assert (pixels - reference).abs().max() <= 1
     assert all(run == runs[0] for run in runs)
     assert len(set(runs[0])) > 3
-
-
-class Draws(Dataset):
-    def __init__(self, augment):
-        self.augment = augment
-
-    def __len__(self):
-        return 6
-
-    def __getitem__(self, index):
-        edit, _ = self.augment._draw(str(index))
-        return "none" if edit is None else str(edit)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
