@@ -1,5 +1,4 @@
 import hashlib
-import time
 
 import pytest
 import torch
@@ -61,13 +60,6 @@ def test_data_set_samples_feed_the_augmentation():
     assert torch.equal(sample["saliency_map"], dataset[1]["saliency_map"])
     with pytest.raises(IndexError):
         dataset[2]
-
-
-def test_rendering_is_fast_enough_to_be_drawn_on_the_fly():
-    start = time.perf_counter()
-    for index in range(20):
-        render_scene(index)
-    assert time.perf_counter() - start < 20  # 0.3 s here; a per-pixel loop would take minutes
 
 
 def spot(change):

@@ -127,7 +127,7 @@ class Contrast(_Edit):
 
     Attributes:
         alpha: In [0, 5], or a (low, high) range to draw from; 1 changes nothing, below 1 flattens.
-            The default range is the one in which few edits of photographs leave two deviations.
+            Toward the default range's upper end the two-sigma bound takes a part of many edits.
     """
 
     kind: ClassVar[str] = "contrast"
