@@ -102,6 +102,22 @@ def calibrate(
     typer.echo(f"{folder}")
 
 
+@app.command()
+def scenes(
+    out: Annotated[Path, typer.Option(help="The folder to write, in SALICON's layout.")],
+    count: Annotated[int, typer.Option(help="How many scenes.")] = 100,
+    split: Annotated[str, typer.Option(help="train or val.")] = "train",
+    seed: Annotated[int, typer.Option(help="The series; the bundled editor was trained on series 1.")] = 0,
+    size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 128,
+) -> None:
+    """Render procedural scenes with captions, objects, fixations and saliency maps of a synthetic observer."""
+    from augsal_transforms.data.coco import write_scenes
+
+    with _usage_errors():
+        write_scenes(out, count, split=split, seed=seed, size=size)
+    typer.echo(f"{count} scenes in {out}")
+
+
 class _usage_errors:  # noqa: N801 - reads as a verb at its only use
     """Print the library's errors as one line and exit with 2, as click does for its own."""
 

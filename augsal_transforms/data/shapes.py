@@ -175,3 +175,4 @@ KINDS: dict[str, Callable[[Field, Field], list[Part]]] = {
         *(flower, house, kite, mug, mushroom, ring, star, tree),
     )
 }
+CATEGORIES = {kind: number for number, kind in enumerate(KINDS, start=1)}  # as in COCO, 0 is for the background
