@@ -1,10 +1,11 @@
+import colorsys
 import pickle
 
 import pytest
 import torch
 
 from augsal_transforms import Brightness, Color, Contrast
-from augsal_transforms.editor.edits import COLORS, scale_contrast, shift_brightness, shift_color
+from augsal_transforms.editor.edits import COLORS, scale_contrast, shift_brightness, shift_color, toward_color
 
 
 def test_contrast_by_hand():
@@ -28,16 +29,40 @@ def test_brightness_by_hand():
 
 
 def test_color_by_hand():
-    # M = 1, α = 1/2, shift (1, 0, −1), A⁺ with rows e0, e1, e2: Z + 1/2 (1, 0, −1, 0).
+    # M = 1/2, shift (0.5, 0, −0.5), A⁺ with rows e0, e1, e2: Z + 1/2 · 2 · (0.5, 0, −0.5, 0).
     pseudo_inverse = torch.eye(3, 4).double()
     edited = shift_color(
         torch.zeros(1, 4, 1, 1).double(),
-        torch.ones(1, 1, 1, 1).double(),
-        0.5,
-        torch.tensor([[1.0, 0, -1]]).double(),
+        torch.full((1, 1, 1, 1), 0.5).double(),
+        torch.tensor([[0.5, 0, -0.5]]).double(),
         pseudo_inverse,
     )
     assert edited.flatten().tolist() == [0.5, 0.0, -0.5, 0.0]
+
+
+@pytest.mark.parametrize("target", COLORS.values())
+def test_the_way_to_a_color_ends_there_and_starts_where_it_is(target):
+    colors, target = (
+        torch.rand(50, 3, generator=torch.Generator().manual_seed(0)).double(),
+        torch.tensor(target).double(),
+    )
+    assert torch.allclose(toward_color(colors, target, 0.0), colors, atol=1e-9)
+    assert torch.allclose(toward_color(colors, target, 1.0), target.expand(50, 3), atol=1e-9)
+
+
+def test_halfway_from_red_to_blue_is_no_greyer_than_either():
+    # Chroma of (0.8, 0.2, 0.2) is 0.6 at hue 0, of (0.2, 0.2, 0.8) 0.6 at hue 240°, the short way −120°: halfway is
+    # hue −60°, magenta, where 0.6 is r = b, r − g = 0.6. The straight line is at (0.5, 0.2, 0.5), chroma 0.3.
+    red, blue = torch.tensor([[0.8, 0.2, 0.2]]).double(), torch.tensor([0.2, 0.2, 0.8]).double()
+    halfway = toward_color(red, blue, 0.5)[0]
+    assert halfway[0].item() == pytest.approx(halfway[2].item())
+    assert (halfway[0] - halfway[1]).item() == pytest.approx(0.6)
+
+
+def test_grey_takes_the_targets_hue_at_once():
+    grey, target = torch.full((1, 3), 0.4).double(), torch.tensor(COLORS["orange"]).double()
+    tinted = toward_color(grey, target, 0.2)[0]
+    assert colorsys.rgb_to_hsv(*tinted.tolist())[0] == pytest.approx(colorsys.rgb_to_hsv(*target.tolist())[0])
 
 
 @pytest.mark.parametrize("function", [scale_contrast, shift_brightness])

@@ -29,6 +29,7 @@ from augsal_transforms.editor.edits import (
     scale_contrast,
     shift_brightness,
     shift_color,
+    toward_color,
 )
 from augsal_transforms.editor.passes import attention_depth, source_pass, target_pass
 from augsal_transforms.editor.prompts import color_embedding, empty_embedding, encode_prompts, locate_words
@@ -220,15 +221,15 @@ class SaliencyEditor:
     def _edit_latent(self, analysis: ImageAnalysis, edit: Edit) -> Tensor:
         """Z_E: Eq. 1, Eq. 2 or the colour shift, scaled by A⁺ (Sec. 4.2)."""
         latent, region, calibration = analysis.latent, analysis.latent_mask, self.calibration
-        mean_rgb, mean_grey = 2 * analysis.properties[None, :3] - 1, 2 * analysis.properties[None, 3:4] - 1
+        mean_rgb, mean_grey = analysis.properties[None, :3], 2 * analysis.properties[None, 3:4] - 1
         if isinstance(edit, Contrast):
             mean_latent = weighted_mean(latent, region)[:, :, None, None]
             pivot = calibration.grey_latent(mean_grey) if self.config.pivot == "gamma" else mean_latent
             return scale_contrast(latent, region, edit.strength, pivot)
         if isinstance(edit, Brightness):
             return shift_brightness(latent, region, edit.strength, calibration.gamma)
-        target = 2 * torch.tensor([COLORS[edit.name]], device=latent.device) - 1
-        return shift_color(latent, region, edit.strength, target - mean_rgb, calibration.pseudo_inverse)
+        wanted = toward_color(mean_rgb, torch.tensor(COLORS[edit.name], device=latent.device), edit.strength)
+        return shift_color(latent, region, wanted - mean_rgb, calibration.pseudo_inverse)
 
     def _inserted_tokens(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> Tensor:
         """The tokens inserted before the words: empty ones, or colours (Sec. 4.1). Returns (B, 1, D)."""

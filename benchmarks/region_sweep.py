@@ -1,0 +1,143 @@
+"""Which noise level, capture level, average over heads, threshold and softness find objects best.
+
+    python benchmarks/region_sweep.py
+
+On rendered scenes the truth about C is free: how often Eq. 8 chooses the word of the object under the
+saliency peak, where the caption names it, and the IoU of M with that object. The scenes are of a series
+for tuning alone: neither trained on nor reported on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from bundled_editor import HeldOut, overlap
+from torch import Tensor
+
+from augsal_transforms import SaliencyEditor
+from augsal_transforms.editor.attention import cross_attention_layers
+from augsal_transforms.editor.prompts import locate_words
+from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
+
+SERIES = 31
+NOISE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4)
+SIZES = (8, 16)
+HEADS = ("mean", "max")
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 1 / 3, 0.4, 0.5)
+SOFTNESSES = (0.05, 0.1, 0.2, 0.3, 0.4)
+
+
+@contextmanager
+def per_head_attention(unet: Any) -> Iterator[dict[int, list[Tensor]]]:
+    """Every layer's C by level, (B, heads, h·w, tokens), as the U-Net runs."""
+    seen: dict[int, list[Tensor]] = {}
+
+    def record(attn: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        hidden = arguments[0] if arguments else options["hidden_states"]
+        query, key = attn.to_q(hidden), attn.to_k(options["encoder_hidden_states"])
+        query, key = (attn.head_to_batch_dim(x, out_dim=4) for x in (query, key))
+        seen[levels[attn]].append((query @ key.transpose(-1, -2) * attn.scale).softmax(dim=-1))
+
+    levels = cross_attention_layers(unet)
+    seen.update({level: [] for level in levels.values()})
+    handles = [layer.register_forward_pre_hook(record, with_kwargs=True) for layer in levels]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def attend(editor: SaliencyEditor, samples: list[HeldOut]) -> dict[tuple[int, str], list[Tensor]]:
+    """C of each sample, (tokens, size, size), by size and average over heads."""
+    maps: dict[tuple[int, str], list[Tensor]] = {(size, heads): [] for size in SIZES for heads in HEADS}
+    for start in range(0, len(samples), 8):
+        chunk = samples[start : start + 8]
+        with per_head_attention(editor.model.unet) as seen:
+            editor.analyse(*inputs(chunk))
+        for layers in seen.values():
+            size = int(layers[0].shape[2] ** 0.5)
+            for heads in HEADS:
+                pooled = [layer.mean(1) if heads == "mean" else layer.amax(1) for layer in layers]
+                mean = torch.stack(pooled).mean(0).transpose(1, 2)
+                maps[size, heads] += list(mean.unflatten(2, (size, size)))
+    return maps
+
+
+def inputs(samples: list[HeldOut]) -> tuple[list[Tensor], list[Tensor], list[str]]:
+    return [s.scene.image for s in samples], [s.saliency_map for s in samples], [s.scene.caption for s in samples]
+
+
+def choose(editor: SaliencyEditor, sample: HeldOut, cross_attention: Tensor) -> tuple[str, Tensor]:
+    """The word of Eq. 8 and its refined region (1, H, W)."""
+    words = locate_words(editor.model.tokenizer, sample.scene.caption)
+    per_word = torch.stack([cross_attention[list(word.tokens)].mean(0) for word in words])
+    saliency = F.adaptive_avg_pool2d(sample.saliency_map, cross_attention.shape[-1])
+    region, index = select_region(per_word, saliency)
+    return words[index].text, refine_region(region, sample.scene.image.float() / 255)
+
+
+def soft_overlap(edit_mask: Tensor, mask: Tensor) -> float:
+    """Σ min / Σ max, the IoU of masks that are not only 0 or 1."""
+    truth = mask[None].float()
+    return (torch.minimum(edit_mask, truth).sum() / torch.maximum(edit_mask, truth).sum().clamp(min=1e-6)).item()
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--editor", default="bundled")
+    parser.add_argument("--scenes", type=int, default=300)
+    options = parser.parse_args()
+    editor = SaliencyEditor.from_pretrained(options.editor)
+    rendered = [HeldOut.render(index, SERIES) for index in range(options.scenes)]
+    samples = [s for s in rendered if s.peak is not None and s.peak.named]
+    truths = [s.peak for s in samples if s.peak is not None]
+    print(f"{len(samples)} of {options.scenes} scenes name the object under the peak.\n")
+
+    print(
+        "| noise level | maps | heads | word | IoU at 1/3 | best threshold | IoU there |\n|---|---|---|---|---|---|---|"
+    )
+    refined_by_default: list[Tensor] = []
+    for noise_level in NOISE_LEVELS:
+        tuned = replace(editor, config=replace(editor.config, noise_level=noise_level))
+        for (size, heads), maps in attend(tuned, samples).items():
+            chosen = [choose(tuned, sample, c) for sample, c in zip(samples, maps, strict=True)]
+            right = mean([float(word == truth.kind) for (word, _), truth in zip(chosen, truths, strict=True)])
+            by_threshold = {
+                t: mean([overlap((r > t).float(), truth.mask) for (_, r), truth in zip(chosen, truths, strict=True)])
+                for t in THRESHOLDS
+            }
+            best = max(by_threshold, key=lambda t: by_threshold[t])
+            row = f"{right:.1%} | {by_threshold[1 / 3]:.3f} | {best:.2f} | {by_threshold[best]:.3f}"
+            print(f"| {noise_level:g} | {size}×{size} | {heads} | {row} |", flush=True)
+            if (noise_level, size, heads) == (editor.config.noise_level, editor.config.attention_size, "mean"):
+                refined_by_default = [refined for _, refined in chosen]
+
+    print("\nΣ min / Σ max of the ramp and the object, with the defaults' maps:\n")
+    print(f"| threshold | {' | '.join(f'softness {s:g}' for s in SOFTNESSES)} |\n|---|{'---|' * len(SOFTNESSES)}")
+    for threshold in THRESHOLDS:
+        cells = [
+            mean(
+                [
+                    soft_overlap(soft_threshold(refined, threshold, softness), truth.mask)
+                    for refined, truth in zip(refined_by_default, truths, strict=True)
+                ]
+            )
+            for softness in SOFTNESSES
+        ]
+        print(f"| {threshold:.2f} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The bundled U-Net and text encoder: noise prediction, and attention that finds the named objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.training_utils import compute_snr
+from editor_training.pool import GRID, MAX_NAMED
+from editor_training.run import Run
+from editor_training.tokenizer import MAX_TOKENS
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from augsal_transforms.editor.attention import record_cross_attention
+from augsal_transforms.editor.prompts import locate_words
+
+BATCH = 16
+DROPPED = 0.1  # of the captions, so that the model also knows what an image without one looks like
+SNR_LIMIT = 5.0  # min-SNR's γ (Hang et al., 2023)
+LOW_NOISE = 400  # edits are made below this timestep; half of the draws are too, and words are found there
+GROUNDING_WEIGHT = 0.5
+
+
+def build_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(32, 96, 160),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=128,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=512,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            projection_dim=128,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def noise_schedule() -> DDIMScheduler:
+    """The noise of Stable Diffusion 1.x."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def train_unet(
+    latents: Tensor,
+    pool: dict[str, Any],
+    tokenizer: CLIPTokenizer,
+    steps: int,
+    path: Path,
+    device: torch.device,
+    seed: int = 0,
+) -> tuple[UNet2DConditionModel, CLIPTextModel]:
+    torch.manual_seed(seed)
+    unet, text_encoder, scheduler = build_unet().to(device), build_text_encoder(tokenizer).to(device), noise_schedule()
+    tokens = named_tokens(tokenizer, pool["caption"], pool["words"])
+    ids = tokenizer([*pool["caption"], ""], padding="max_length", truncation=True, return_tensors="pt").input_ids
+    networks = {"unet": unet, "text_encoder": text_encoder}
+    run = Run("U-Net", networks, path, steps=steps, peak=8e-4, weight_decay=1e-2, seed=seed)
+    for _, rng in run:
+        chosen = torch.randint(len(latents), (BATCH,), generator=rng)
+        dropped = torch.rand(BATCH, generator=rng) < DROPPED
+        noise = torch.randn(BATCH, *latents.shape[1:], generator=rng)
+        limit = torch.where(torch.rand(BATCH, generator=rng) < 0.5, LOW_NOISE, scheduler.config.num_train_timesteps)
+        timesteps = (torch.rand(BATCH, generator=rng) * limit).long()
+        noisy = scheduler.add_noise(latents[chosen], noise, timesteps).to(device)
+        prompts = torch.where(dropped[:, None], ids[-1:], ids[chosen]).to(device)
+        with torch.autocast(device.type, torch.bfloat16), record_cross_attention(unet, level=1) as attention:
+            predicted = unet(noisy, timesteps.to(device), encoder_hidden_states=text_encoder(prompts)[0]).sample
+        snr = compute_snr(scheduler, timesteps)
+        weight = (snr.clamp(max=SNR_LIMIT) / snr).to(device)
+        denoising = ((predicted.float() - noise.to(device)).square().mean((1, 2, 3)) * weight).mean()
+        findable = tokens[chosen] * ((timesteps < LOW_NOISE) & ~dropped)[:, None, None]
+        masks = pool["masks"][chosen].float() / 255
+        grounding = ground_words(attention.average(GRID, GRID).float(), findable.to(device), masks.to(device))
+        run.descend(denoising + GROUNDING_WEIGHT * grounding, noise=denoising.item(), words=grounding.item())
+    run.finish()
+    return unet, text_encoder
+
+
+def ground_words(cross_attention: Tensor, tokens: Tensor, masks: Tensor) -> Tensor:
+    """How far the attention of named words is from their objects (TokenCompose's two terms, Wang et al., 2024).
+
+    Args:
+        cross_attention: C, (B, tokens, 16, 16).
+        tokens: (B, named, tokens), 1 where a token belongs to the word, all 0 where the slot is unused.
+        masks: (B, named, 16, 16), the objects, in [0, 1].
+    """
+    word = torch.einsum("btp,bnt->bnp", cross_attention.flatten(2), tokens)
+    mask = masks.flatten(2)
+    used = ((tokens.sum(-1) > 0) & (mask.sum(-1) > 0)).float()
+    inside = (word * mask).sum(-1) / word.sum(-1).clamp(min=1e-6)
+    pixel = F.binary_cross_entropy(word.clamp(1e-6, 1 - 1e-6), mask, reduction="none").mean(-1)
+    return (((1 - inside).square() + pixel) * used).sum() / used.sum().clamp(min=1)
+
+
+def named_tokens(tokenizer: CLIPTokenizer, captions: list[str], words: list[list[str]]) -> Tensor:
+    """(N, named, tokens), 1 where a token belongs to the named word."""
+    table = torch.zeros(len(captions), MAX_NAMED, MAX_TOKENS)
+    for n, (caption, names) in enumerate(zip(captions, words, strict=True)):
+        located = {word.text: word.tokens for word in locate_words(tokenizer, caption)}
+        for slot, name in enumerate(names):
+            table[n, slot, list(located[name])] = 1
+    return table
