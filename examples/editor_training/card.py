@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from diffusers import StableDiffusionPipeline
 from editor_training.pool import SEED
-from editor_training.unet import DROPPED, GROUNDING_WEIGHT, SNR_LIMIT
+from editor_training.unet import DROPPED, GROUNDING_WEIGHT, SNR_LIMIT, noise_schedule
 from torchvision.utils import make_grid, save_image
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.data.scenes import Scene
+from augsal_transforms.editor.diffusion import DiffusionModel
 from augsal_transforms.photometry import PROPERTIES
 
 SAMPLES, SAMPLE_STEPS, GUIDANCE = 32, 50, 4.0
@@ -23,7 +24,7 @@ def write_card(folder: Path, held_out: list[Scene], *, scenes: int, vae_steps: i
     """Write ``README.md`` and ``samples.png`` beside the model that lies in ``folder``."""
     editor = SaliencyEditor.from_pretrained(str(folder))
     model, calibration = editor.model, editor.calibration
-    draw_samples(folder, [scene.caption for scene in held_out[:SAMPLES]])
+    draw_samples(model, [scene.caption for scene in held_out[:SAMPLES]], folder / "samples.png")
     sizes = ", ".join(
         f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M"
         for name, part in (("U-Net", model.unet), ("VAE", model.vae), ("text encoder", model.text_encoder))
@@ -72,9 +73,13 @@ def reconstruction_psnr(editor: SaliencyEditor, held_out: list[Scene]) -> float:
     return -10 * math.log10(F.mse_loss(decoded.clamp(0, 1), images).item())
 
 
-def draw_samples(folder: Path, captions: list[str]) -> None:
+def draw_samples(model: DiffusionModel, captions: list[str], path: Path) -> None:
     """A contact sheet of what the model paints for captions: four rows of eight."""
-    pipeline = StableDiffusionPipeline.from_pretrained(str(folder), safety_checker=None)
+    pipeline = StableDiffusionPipeline(
+        **{"unet": model.unet, "vae": model.vae, "text_encoder": model.text_encoder, "tokenizer": model.tokenizer},
+        **{"scheduler": noise_schedule(), "safety_checker": None, "feature_extractor": None},
+        requires_safety_checker=False,
+    )
     pipeline.set_progress_bar_config(disable=True)
     pictures = pipeline(
         captions,
@@ -83,4 +88,4 @@ def draw_samples(folder: Path, captions: list[str]) -> None:
         generator=torch.Generator().manual_seed(0),
         output_type="pt",
     ).images
-    save_image(make_grid(pictures, nrow=8), folder / "samples.png")
+    save_image(make_grid(pictures, nrow=8), path)
