@@ -88,3 +88,13 @@ def test_calibrating_on_nothing_says_what_is_needed(tmp_path, sd1_folder):
     result = augsal("calibrate", "--editor", sd1_folder, "--data", tmp_path)
     assert result.exit_code == 2
     assert "32 or more" in result.output
+
+
+def test_scenes_are_written_as_a_data_set_and_never_over_another(tmp_path):
+    result = augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--seed", "8", "--size", "48")
+    assert result.exit_code == 0, result.output
+    assert "2 scenes" in result.output
+    assert len(list((tmp_path / "scenes" / "images" / "train").glob("*.jpg"))) == 2
+    again = augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--size", "48")
+    assert again.exit_code == 2
+    assert "exists already" in again.output
