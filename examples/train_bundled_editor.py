@@ -44,9 +44,9 @@ def main() -> None:
 
     pool = render_pool(options.scenes, runs / f"scenes-{options.scenes}.pt")
     tokenizer = train_tokenizer(pool["caption"])
-    vae = train_vae(pool["image"], options.vae_steps, runs / f"vae-{options.vae_steps}.pt", device)
+    vae, vae_seconds = train_vae(pool["image"], options.vae_steps, runs / f"vae-{options.vae_steps}.pt", device)
     latents = encode_pool(vae, pool["image"], runs / f"latents-{options.scenes}-{options.vae_steps}.pt", device)
-    unet, text_encoder = train_unet(
+    unet, text_encoder, unet_seconds = train_unet(
         latents, pool, tokenizer, options.unet_steps, runs / f"unet-{options.unet_steps}.pt", device
     )
     pipeline = StableDiffusionPipeline(
@@ -60,7 +60,9 @@ def main() -> None:
     held_out = [render_scene(options.scenes + n, SEED) for n in range(200 if not options.smoke else 32)]
     calibration = calibrate(editor, [scene.image for scene in held_out])
     calibration.save(options.out, options.out)
-    write_card(options.out, held_out, scenes=options.scenes, vae_steps=options.vae_steps, unet_steps=options.unet_steps)
+    where = f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else torch.cuda.get_device_name()
+    budget = f"{vae_seconds / 60:.0f} min for the VAE, {unet_seconds / 60:.0f} min for the U-Net, {where}"
+    write_card(options.out, held_out, options.scenes, options.vae_steps, options.unet_steps, budget)
 
 
 if __name__ == "__main__":

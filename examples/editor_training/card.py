@@ -20,7 +20,7 @@ from augsal_transforms.photometry import PROPERTIES
 SAMPLES, SAMPLE_STEPS, GUIDANCE = 32, 50, 4.0
 
 
-def write_card(folder: Path, held_out: list[Scene], *, scenes: int, vae_steps: int, unet_steps: int) -> None:
+def write_card(folder: Path, held_out: list[Scene], scenes: int, vae_steps: int, unet_steps: int, budget: str) -> None:
     """Write ``README.md`` and ``samples.png`` beside the model that lies in ``folder``."""
     editor = SaliencyEditor.from_pretrained(str(folder))
     model, calibration = editor.model, editor.calibration
@@ -49,7 +49,7 @@ held-out scenes {reconstruction_psnr(editor, held_out):.1f} dB |
 | U-Net and text encoder | {unet_steps} steps of 16, min-SNR (γ = {SNR_LIMIT:g}), {DROPPED:.0%} dropped captions, \
 averaged weights (EMA 0.999), attention of named words taught to lie on their objects (TokenCompose, weight \
 {GROUNDING_WEIGHT:g}) |
-| precision | bfloat16 with float32 weights |
+| precision, budget | bfloat16 with float32 weights; {budget} |
 | seeds | 0 for weights and batches |
 | calibration | {calibration.source} (held out); γ = {gamma} |
 | standard deviations | {bounds} |

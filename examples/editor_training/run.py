@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,18 +45,19 @@ class Run:
         self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=weight_decay)
         self.average = EMAModel(self.parameters, decay=0.999, use_ema_warmup=True, power=0.75)
         self._state: dict[str, Any] = {**networks, "optimizer": self.optimizer, "average": self.average}
-        self.step, self.shown = 0, {}
+        self.step, self.seconds, self.shown = 0, 0.0, {}
         if path.exists():
             saved = torch.load(path, weights_only=True)
             for part, holder in self._state.items():
                 holder.load_state_dict(saved[part])
-            self.step = saved["step"]
+            self.step, self.seconds = saved["step"], saved["seconds"]
 
     def __iter__(self) -> Iterator[tuple[int, torch.Generator]]:
         progress = tqdm(range(self.step, self.steps), initial=self.step, total=self.steps, desc=self.name)
         for step in progress:
-            self.step = step
+            self.step, started = step, time.perf_counter()
             yield step, torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+            self.seconds += time.perf_counter() - started
             progress.set_postfix(self.shown)
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == self.steps:
                 self._save(step + 1)
@@ -73,7 +75,7 @@ class Run:
         self.shown = {name: f"{value:.3f}" for name, value in shown.items()}
 
     def finish(self) -> None:
-        """Put the averaged weights into the networks and freeze them."""
+        """Put the averaged weights into the networks and freeze them; ``seconds`` is what training took."""
         self.average.copy_to(self.parameters)
         for network in self.networks.values():
             network.eval().requires_grad_(False)
@@ -81,5 +83,6 @@ class Run:
     def _save(self, step: int) -> None:
         """Written beside and renamed: a run that is killed while saving keeps its last checkpoint."""
         partial = self.path.with_suffix(".partial")
-        torch.save({**{part: holder.state_dict() for part, holder in self._state.items()}, "step": step}, partial)
+        state = {part: holder.state_dict() for part, holder in self._state.items()}
+        torch.save({**state, "step": step, "seconds": self.seconds}, partial)
         partial.replace(self.path)

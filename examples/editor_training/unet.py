@@ -75,7 +75,8 @@ def train_unet(
     path: Path,
     device: torch.device,
     seed: int = 0,
-) -> tuple[UNet2DConditionModel, CLIPTextModel]:
+) -> tuple[UNet2DConditionModel, CLIPTextModel, float]:
+    """Train both networks together; returns them and the seconds that training took."""
     torch.manual_seed(seed)
     unet, text_encoder, scheduler = build_unet().to(device), build_text_encoder(tokenizer).to(device), noise_schedule()
     tokens = named_tokens(tokenizer, pool["caption"], pool["words"])
@@ -100,7 +101,7 @@ def train_unet(
         grounding = ground_words(attention.average(GRID, GRID).float(), findable.to(device), masks.to(device))
         run.descend(denoising + GROUNDING_WEIGHT * grounding, noise=denoising.item(), words=grounding.item())
     run.finish()
-    return unet, text_encoder
+    return unet, text_encoder, run.seconds
 
 
 def ground_words(cross_attention: Tensor, tokens: Tensor, masks: Tensor) -> Tensor:

@@ -32,10 +32,15 @@ def build_vae() -> AutoencoderKL:
     )
 
 
-def train_vae(images: Tensor, steps: int, path: Path, device: torch.device, seed: int = 0) -> AutoencoderKL:
+def train_vae(
+    images: Tensor, steps: int, path: Path, device: torch.device, seed: int = 0
+) -> tuple[AutoencoderKL, float]:
     """Train on crops: squared error, a whisper of KL, and a term that ties the latent to each cell's mean colour.
 
     Without the last, colour ends up in two channels of almost no variance, and γ of such a latent is noise.
+
+    Returns:
+        The VAE and the seconds that training took.
     """
     torch.manual_seed(seed)
     vae = build_vae().to(device)
@@ -56,7 +61,7 @@ def train_vae(images: Tensor, steps: int, path: Path, device: torch.device, seed
     with torch.no_grad():
         latents = torch.cat([vae.encode(to_signed(c).to(device)).latent_dist.mode() for c in images[:256].split(16)])
     vae.register_to_config(scaling_factor=1 / latents.std().item())
-    return vae
+    return vae, run.seconds
 
 
 def jittered_crops(images: Tensor, rng: torch.Generator) -> Tensor:
