@@ -63,6 +63,9 @@ No photograph and no human gaze went into it. Licence: Apache-2.0, as the packag
 From noise, {SAMPLE_STEPS} DDIM steps, guidance {GUIDANCE:g}, captions of held-out scenes, not chosen:
 
 ![samples](samples.png)
+
+With the default budget: blobs of the captions' colours on grainy ground, no object that one could name. The model is
+for reading and editing pictures, not for making them.
 """)
 
 

@@ -42,7 +42,7 @@ class Run:
     ) -> None:
         self.name, self.networks, self.path, self.steps, self.peak, self.seed = name, networks, path, steps, peak, seed
         self.parameters = [p for network in networks.values() for p in network.parameters()]
-        self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=weight_decay)
+        self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=weight_decay, fused=True)
         self.average = EMAModel(self.parameters, decay=0.999, use_ema_warmup=True, power=0.75)
         self._state: dict[str, Any] = {**networks, "optimizer": self.optimizer, "average": self.average}
         self.step, self.seconds, self.shown = 0, 0.0, {}
