@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
-from augsal_transforms.editor.canvas import Canvas
+from augsal_transforms.editor.canvas import Canvas, keep_mean
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 
 EDITS = [Contrast(1.5), Brightness(0.15), Color("red", 0.5)]
@@ -188,6 +188,20 @@ def test_without_a_bound_the_edit_is_made_in_full(editor):
     assert bound.strength < 1
     assert bound.bound_by in PROPERTIES
     assert (unbound.strength, unbound.bound_by) == (1.0, "")
+
+
+def test_the_mean_is_kept_where_nothing_clips_and_nearly_where_something_does():
+    # Two pixels, mask 1 and 1/2, changes 0.2 and 0: Σ M² R / Σ M² = 0.2 / 1.25 = 0.16, so the weighted changes are
+    # 1 · 0.04 and 1/2 · (−0.16): their sum over the mask, 1 · 0.04 + 1/2 · (−0.08), is 0.
+    image, change = torch.full((1, 3, 1, 2), 0.5).double(), torch.tensor([0.2, 0.0]).double().expand(1, 3, 1, 2)
+    mask = torch.tensor([1.0, 0.5]).double().view(1, 1, 1, 2)
+    assert torch.allclose(keep_mean(image, change, mask)[0, 0, 0], torch.tensor([0.04, -0.16]).double())
+    # White clips: with 0.98 and ±0.1 the pixels become 1.0 and 0.88, the mean falls by 0.04; a step takes that back.
+    image = torch.full((1, 3, 1, 2), 0.98).double()
+    change = torch.tensor([0.1, -0.1]).double().expand(1, 3, 1, 2)
+    kept = keep_mean(image, change, torch.ones(1, 1, 1, 2).double())
+    moved = (image + kept).clamp(0, 1).mean() - 0.98
+    assert abs(moved) < 0.025
 
 
 def test_contrast_keeps_the_regions_mean_color(editor):

@@ -82,6 +82,23 @@ def composite(image: Tensor, change: Tensor, edit_mask: Tensor) -> Tensor:
     return torch.where(edit_mask > 0, edited.to(image.dtype), image)
 
 
+def keep_mean(image: Tensor, change: Tensor, edit_mask: Tensor) -> Tensor:
+    """``change`` without the part that would move the mean colour of the region, clipping included.
+
+    Args:
+        image: (B, 3, H, W), RGB in [0, 1].
+        change: (B, 3, H, W), what is to be added, weighted by the mask.
+        edit_mask: (B, 1, H, W), in [0, 1].
+
+    Returns:
+        Shaped like ``change``. Its mean over the region is 0 to first order: what clips is measured once.
+    """
+    weight = edit_mask.square().sum((-2, -1), keepdim=True).clamp(min=1e-8)
+    centred = change - (edit_mask.square() * change).sum((-2, -1), keepdim=True) / weight
+    clipped = (image + edit_mask * centred).clamp(0, 1) - image
+    return centred - (edit_mask * clipped).sum((-2, -1), keepdim=True) / weight
+
+
 def check_images(images: list[Tensor] | Tensor) -> list[Tensor]:
     """A batch or a list of RGB images as a list.
 

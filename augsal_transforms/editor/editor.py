@@ -17,7 +17,14 @@ from torch import Tensor
 from augsal_transforms.config import EditConfig
 from augsal_transforms.editor.attention import cross_attention_layers
 from augsal_transforms.editor.calibration import Calibration
-from augsal_transforms.editor.canvas import Canvas, check_images, check_saliency_maps, composite, to_unit_range
+from augsal_transforms.editor.canvas import (
+    Canvas,
+    check_images,
+    check_saliency_maps,
+    composite,
+    keep_mean,
+    to_unit_range,
+)
 from augsal_transforms.editor.constraint import allowed_strength
 from augsal_transforms.editor.diffusion import DiffusionModel, load_model, locate_model
 from augsal_transforms.editor.edits import (
@@ -277,7 +284,7 @@ class SaliencyEditor:
         change = analysis.source.canvas.lift(residual)[None]
         if isinstance(edit, Contrast):
             # Departs from Eq. 1: the decoder is not linear, and μ would move by some grey levels.
-            change = change - weighted_mean(change, mask.square())[..., None, None]
+            change = keep_mean(image, change, mask)
         change = mask * change
         strength, bound = allowed_strength(image, change, mask, self.config.deviations * self.calibration.deviations)
         original = analysis.source.image.to(residual.device)
