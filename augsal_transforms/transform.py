@@ -1,12 +1,10 @@
-"""SaliencyDiffusionAugment, the one line in a Compose, and AugmentedDataset for image-only pipelines."""
+"""SaliencyDiffusionAugment, the one line in a Compose."""
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +12,16 @@ import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Brightness, Color, Contrast, Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import keyed_generator, pixel_hash
+from augsal_transforms.records import image_hash
+from augsal_transforms.store import EditStore
 from augsal_transforms.tv_tensors import EditMask, SaliencyMap
 
 _PICTURES = {
@@ -36,6 +34,11 @@ _LONE_IMAGE = (
     "SaliencyDiffusionAugment needs an image with its saliency map: a dict with 'image' and 'saliency_map', or an "
     "(image, saliency_map) tuple, got {}. For a pipeline that transforms the image alone, wrap the data set: "
     "AugmentedDataset(dataset, augment, image_transform=..., saliency_transform=...)."
+)
+_EMPTY_MAP = "`saliency_map` is all zeros."
+_NOT_HELD = (
+    "the store holds no edit of this image. Edits are found by the original's pixels: was it filled from this data, "
+    "and is the augmentation first in the Compose, before resizes and crops?"
 )
 
 
@@ -53,10 +56,16 @@ class SaliencyDiffusionAugment(v2.Transform):
     Kind and strength come from a private generator, so no other transform's draws move. With a ``seed`` it
     is keyed on (seed, epoch, image id): the same for any number of workers; call ``set_epoch`` once an epoch.
 
+    Give exactly one of ``editor``, which edits as samples come, and ``store``, from which edits made before
+    are read: no diffusion library is imported, and any number of workers can.
+
     Args:
         editor: ``"bundled"``, ``"sd-v1-5"``, a folder, a hub id, or a ``SaliencyEditor``.
+        store: An ``EditStore`` or its folder. Kind, then strength, are drawn uniformly from what it holds
+            for the image; an image that it holds nothing for is kept unedited, and counted.
         p: Chance that a sample is edited, as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
-        edits: The kinds to choose from, uniformly, each with its strength or range of strengths.
+        edits: The kinds to choose from, uniformly, each with its strength or range of strengths; ``None``:
+            all three with an editor. A store's edits were chosen when it was filled.
         seed: Seeds the draws; ``None`` follows torch's seed, which differs between workers, without
             consuming from it.
         on_error: ``"keep"`` returns a sample that cannot be edited unedited, counted in ``counts`` and
@@ -75,31 +84,43 @@ class SaliencyDiffusionAugment(v2.Transform):
     def __init__(
         self,
         *,
-        editor: str | Path | SaliencyEditor,
+        editor: str | Path | SaliencyEditor | None = None,
+        store: str | Path | EditStore | None = None,
         p: float = 0.5,
-        edits: Sequence[Edit] = (Contrast(), Brightness(), Color()),
+        edits: Sequence[Edit] | None = None,
         seed: int | None = None,
         on_error: Literal["keep", "raise"] = "keep",
     ) -> None:
         super().__init__()
         if not 0 <= p <= 1:
             raise ValueError(f"`p` must lie in [0, 1], got {p!r}.")
+        if (editor is None) == (store is None):
+            raise TypeError("Give exactly one of `editor` and `store`: edits are either made now or were made before.")
+        if store is not None and edits is not None:
+            raise TypeError("`edits` goes with `editor`; a store's kinds and strengths are those it was filled with.")
+        edits = (Contrast(), Brightness(), Color()) if edits is None else edits
         if not edits or not all(isinstance(edit, Edit) for edit in edits):
             raise TypeError(f"`edits` must hold at least one of Contrast, Brightness, Color, got {edits!r}.")
         if on_error not in ("keep", "raise"):
             raise ValueError(f"`on_error` must be 'keep' or 'raise', got {on_error!r}.")
         self.p, self.edits, self.seed, self.on_error = p, tuple(edits), seed, on_error
         self.counts: Counter[str] = Counter()
-        if not isinstance(editor, (str, Path, SaliencyEditor)):
+        if not isinstance(editor, (str, Path, SaliencyEditor, type(None))):
             raise TypeError(f"`editor` must be a name, a folder or a SaliencyEditor, got {type(editor).__name__}.")
+        if not isinstance(store, (str, Path, EditStore, type(None))):
+            raise TypeError(f"`store` must be a folder or an EditStore, got {type(store).__name__}.")
+        self._store = EditStore(store, readonly=True) if isinstance(store, (str, Path)) else store
         self._editor = str(editor) if isinstance(editor, Path) else editor
         self._calls = 0
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # persistent workers see it change
 
     def extra_repr(self) -> str:
         """Shown by ``print``."""
-        name = self._editor if isinstance(self._editor, str) else self._editor.name
-        return f"editor={name!r}, p={self.p}, edits={self.edits}, seed={self.seed}, on_error={self.on_error!r}"
+        rest = f"seed={self.seed}, on_error={self.on_error!r}"
+        if self._store is not None:
+            return f"store={str(self._store.folder)!r}, p={self.p}, {rest}"
+        name = self._editor.name if isinstance(self._editor, SaliencyEditor) else self._editor
+        return f"editor={name!r}, p={self.p}, edits={self.edits}, {rest}"
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the draws of an epoch, in every worker; with a seed, epochs repeat unless this is called."""
@@ -107,7 +128,13 @@ class SaliencyDiffusionAugment(v2.Transform):
 
     @property
     def editor(self) -> SaliencyEditor:
-        """The editor, loaded when it is first needed."""
+        """The editor, loaded when it is first needed.
+
+        Raises:
+            AttributeError: If edits come from a store.
+        """
+        if self._editor is None:
+            raise AttributeError("This augmentation reads its edits from a store and has no editor.")
         if isinstance(self._editor, str):
             self._editor = SaliencyEditor.from_pretrained(self._editor)
         check_worker(self._editor.model.device, torch.cuda._is_in_bad_fork())
@@ -157,13 +184,16 @@ class SaliencyDiffusionAugment(v2.Transform):
         for sample, image in zip(samples, images, strict=True):
             saliency_map, cause = _read_map(sample["saliency_map"], image)
             leaves.append(_unedited_leaves(image, saliency_map))
+            if self._store is not None:
+                self._read(self._store, leaves[-1], cause, _image_id(sample, image))
+                continue
             edit, seed = self._draw(_image_id(sample, image))
             if cause:
                 self._keep(cause)
             elif edit is None or edit.is_null:
                 self.counts["by chance"] += 1
             elif not saliency_map.any():
-                self._keep("`saliency_map` is all zeros.")
+                self._keep(_EMPTY_MAP)
             else:
                 jobs.append((leaves[-1], _caption(sample), edit, seed))
         if jobs:
@@ -172,15 +202,44 @@ class SaliencyDiffusionAugment(v2.Transform):
 
     def _draw(self, image_id: str) -> tuple[Edit | None, int]:
         """The edit of a sample, or ``None``, and the seed of its pixels."""
-        if self.seed is None:
-            self._calls += 1
-            generator = keyed_generator(torch.initial_seed(), self._epoch.item(), self._calls, image_id)
-        else:
-            generator = keyed_generator(self.seed, self._epoch.item(), image_id)
+        generator = self._generator(image_id)
         if torch.rand((), generator=generator).item() >= self.p:
             return None, 0
         kind = self.edits[int(torch.randint(len(self.edits), (), generator=generator))]
         return kind.draw(generator), int(torch.randint(2**31, (), generator=generator))
+
+    def _generator(self, image_id: str) -> torch.Generator:
+        if self.seed is None:
+            self._calls += 1
+            return keyed_generator(torch.initial_seed(), self._epoch.item(), self._calls, image_id)
+        return keyed_generator(self.seed, self._epoch.item(), image_id)
+
+    def _read(self, store: EditStore, leaves: dict[str, Any], cause: str, image_id: str) -> None:
+        """Take one of the edits that a store holds for a sample, in place; what has none is kept and counted."""
+        generator = self._generator(image_id)
+        if cause:
+            self._keep(cause)
+            return
+        if torch.rand((), generator=generator).item() >= self.p:
+            self.counts["by chance"] += 1
+            return
+        if not leaves["saliency_map"].any():
+            self._keep(_EMPTY_MAP)
+            return
+        image = leaves["image"].as_subclass(Tensor)
+        name = image_hash(image)
+        held = store.held(name)
+        if not held:
+            self._keep(_NOT_HELD)
+            return
+        kinds = sorted({edit.kind for edit in held})
+        kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
+        of_kind = [edit for edit in held if edit.kind == kind]
+        stored = store.read(of_kind[int(torch.randint(len(of_kind), (), generator=generator))].path)
+        if stored is None or stored.account["image"] != name:
+            self._keep("the store's record is damaged or cannot be read.")
+            return
+        self._take(leaves, stored.onto(image, known_hash=name))
 
     def _edit(self, jobs: list[tuple[dict[str, Any], str, Edit, int]]) -> None:
         """Edit the samples drawn for it, in place; those that cannot be are kept and counted."""
@@ -203,11 +262,14 @@ class SaliencyDiffusionAugment(v2.Transform):
             self._keep(cause)
             return
         for (leaves, *_), result in zip(jobs, results, strict=True):
-            if result.is_edited:
-                self.counts["edited"] += 1
-                leaves.update(_edited_leaves(result))
-            else:
-                self._keep("nothing to edit: no word's attention meets the saliency map.")
+            self._take(leaves, result)
+
+    def _take(self, leaves: dict[str, Any], result: EditedImage) -> None:
+        if result.is_edited:
+            self.counts["edited"] += 1
+            leaves.update(_edited_leaves(result))
+        else:
+            self._keep("nothing to edit: no word's attention meets the saliency map.")
 
     def _keep(self, cause: str) -> None:
         if self.on_error == "raise":
@@ -226,93 +288,6 @@ def check_worker(device: torch.device, in_bad_fork: bool) -> None:
             "The editor is on CUDA and this is a forked data loader worker. Fill a store once and read edits from it, "
             "or call `augment.batch(batch)` on the GPU after collation, or use `num_workers=0`."
         )
-
-
-class AugmentedDataset(Dataset[dict[str, Any]]):
-    """A data set whose pipeline transforms the image alone, augmented before that pipeline.
-
-    Both images see the same random draws of ``image_transform``, both maps those of
-    ``saliency_transform``: torch's, numpy's and Python's generators are replayed.
-
-    Args:
-        dataset: Raw samples: dicts with ``image`` and ``saliency_map``, or tuples that begin with them; what
-            else a tuple holds is handed on as ``rest``.
-        augment: The augmentation.
-        image_transform: Applied to ``image`` and ``edited_image``, both given as RGB in the kind (PIL,
-            array or tensor) that ``dataset`` gives.
-        saliency_transform: Applied to ``saliency_map``, given as it is, and to ``edit_mask``, given in the
-            same kind and range (16 bits for 16-bit maps).
-    """
-
-    def __init__(
-        self,
-        dataset: Any,
-        augment: SaliencyDiffusionAugment,
-        *,
-        image_transform: Callable[[Any], Any] | None = None,
-        saliency_transform: Callable[[Any], Any] | None = None,
-    ) -> None:
-        self.dataset, self.augment = dataset, augment
-        self.image_transform, self.saliency_transform = image_transform, saliency_transform
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        raw = self.dataset[index]
-        if isinstance(raw, (tuple, list)):
-            raw = {"image": raw[0], "saliency_map": raw[1], **({"rest": tuple(raw[2:])} if len(raw) > 2 else {})}
-        sample: dict[str, Any] = self.augment({"image_id": index, **raw})
-        for keys, transform, like in (
-            (("image", "edited_image"), self.image_transform, raw["image"]),
-            (("saliency_map", "edit_mask"), self.saliency_transform, raw["saliency_map"]),
-        ):
-            if transform is None:
-                continue
-            state = _random_state()
-            for key in keys:
-                with _replayed(state, keep=key == keys[0]):
-                    sample[key] = transform(like if key == "saliency_map" else _as_given(sample[key], like))
-        return sample
-
-
-def _as_given(picture: Tensor, like: Any) -> Any:
-    """A picture in the kind and range of the one a data set gave."""
-    if isinstance(like, PIL.Image.Image):
-        if like.mode.startswith("I"):
-            return PIL.Image.fromarray((picture[0] * 65535).round().numpy().astype(np.uint16))
-        return functional.to_pil_image(picture)
-    integer = not (like.dtype.is_floating_point if isinstance(like, Tensor) else like.dtype.kind == "f")
-    if picture.is_floating_point() and (integer or like.max() > 1):
-        eight_bits = like.dtype in (np.uint8, torch.uint8) or not integer
-        picture = picture * (255 if eight_bits else 65535)
-    picture = (picture.round() if integer else picture).as_subclass(Tensor)
-    if isinstance(like, Tensor):
-        return picture.to(like.dtype)
-    array = picture.numpy().astype(like.dtype)
-    return array[0] if like.ndim == 2 and len(array) == 1 else np.moveaxis(array, 0, -1)
-
-
-def _random_state() -> tuple[Any, Any, Any]:
-    return torch.get_rng_state(), np.random.get_state(), random.getstate()
-
-
-@contextmanager
-def _replayed(state: tuple[Any, Any, Any], *, keep: bool) -> Iterator[None]:
-    """Run from a random state; go on from where the block leaves it, or from where it was before."""
-    before = _random_state()
-    _restore(state)
-    try:
-        yield
-    finally:
-        if not keep:
-            _restore(before)
-
-
-def _restore(state: tuple[Any, Any, Any]) -> None:
-    torch.set_rng_state(state[0])
-    np.random.set_state(state[1])
-    random.setstate(state[2])
 
 
 def _read_map(saliency_map: Any, image: Tensor) -> tuple[SaliencyMap, str]:

@@ -28,7 +28,11 @@ FLOORS = {
     "editor.calibrate": 3,
     "readouts.features": 2,
     "readouts.heads": 2,
+    "identity": 4,
+    "records": 4,
+    "store": 4,
     "transform": 5,
+    "augmented_dataset": 5,
     "cli": 6,
 }
 THIRD_PARTY = {
