@@ -2,8 +2,7 @@
 
 Outside the edit mask nothing changed, so a record keeps the mask's bounding rectangle: the mask, and the
 difference of the edited image to the original (modulo 256, 0 shown as 128, lossless WebP). Added to the
-original, whose pixel hash is checked, it gives the edited image back to the bit. Measured on 480×640
-pictures, a record is a sixteenth of the whole edited image as lossless WebP.
+original, whose pixel hash is checked, it gives the edited image back to the bit.
 """
 
 from __future__ import annotations
@@ -152,11 +151,19 @@ def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str =
 
     Args:
         key: The edit's key.
-        original: The image that was edited, (3, H, W).
+        original: The image that was edited, (3, H, W) uint8.
         result: The edit.
         source: The file stem of the original.
         about: What else should be known, as JSON: versions, the licence of the editor's weights.
+
+    Raises:
+        ValueError: For floats: edited in 32 bits and stored in 8, they would not come back to the bit.
     """
+    if original.dtype != torch.uint8 or result.image.dtype != torch.uint8:
+        raise ValueError(
+            f"A record holds edits of uint8 images, got {original.dtype} and {result.image.dtype}. "
+            "Edit the image as it is on disk: `torchvision.io.read_image`, or `pil_to_tensor`."
+        )
     mask = to_bytes(result.edit_mask)[0].cpu()
     top, left, height, width = _bounding_box(mask)
     rows, columns = slice(top, top + height), slice(left, left + width)

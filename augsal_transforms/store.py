@@ -69,6 +69,7 @@ class EditStore:
         """Write an edit; see ``records.encode``. An existing record of the key is replaced.
 
         Raises:
+            ValueError: For images that are not uint8.
             OSError: If the disk is full or the folder cannot be written to; no partial file is left.
         """
         if self.readonly:

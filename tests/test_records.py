@@ -55,6 +55,12 @@ def test_a_float_image_gets_its_eight_bit_edit_and_keeps_its_own_pixels_outside(
     assert torch.equal(back.image[outside], noisy[outside])
 
 
+def test_an_edit_of_floats_is_refused_because_it_would_not_come_back():
+    original, edit = picture() / 255, Contrast(1.5)
+    with pytest.raises(ValueError, match="uint8"):
+        encode(key_of(original, edit), original, edited(original, edit))
+
+
 def test_an_edit_that_changed_nothing_is_a_record_too():
     original, edit = picture(), Contrast(1.5)
     result = dataclasses.replace(edited(original, edit), image=original, edit_mask=torch.zeros(1, 24, 32))
