@@ -8,6 +8,7 @@ from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Brightness, Color, Contrast
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.losses import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
+from augsal_transforms.readouts.predictor import SaliencyPredictor
 from augsal_transforms.store import EditStore
 from augsal_transforms.transform import SaliencyDiffusionAugment
 from augsal_transforms.tv_tensors import EditMask, SaliencyMap
@@ -28,5 +29,6 @@ __all__ = [
     "SaliencyEditor",
     "SaliencyLoss",
     "SaliencyMap",
+    "SaliencyPredictor",
     "calibrate",
 ]

@@ -1,4 +1,4 @@
-"""The losses of Sec. 4.3: saliency (Eqs. 4–6) and editing (Eq. 7), and the wrapper around a loss of one's own.
+"""The losses of Sec. 4.3: readouts (Eq. 3), saliency (Eqs. 4–6), editing (Eq. 7), and a wrapper around your own loss.
 
 The caller runs the model, once on the originals and once on the edited images; no loss ever does.
 Maps are (B, 1, H, W) or (B, H, W) in [0, 1]. Everything is computed in float32 or better.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 EPSILON = 1e-7  # Eq. 5; the 2.2e-16 of the MIT code vanishes in single precision
@@ -57,6 +58,62 @@ class SaliencyLoss(nn.Module):
         with torch.autocast(prediction.device.type, enabled=False):
             kld, cc = kl_divergence(prediction, saliency_map), correlation_coefficient(prediction, saliency_map)
             return (self.kld_weight * kld - self.cc_weight * cc).mean()
+
+
+class ReadoutLoss(nn.Module):
+    """Eq. 3: λ₁ ‖μ′_RGB − μ_RGB‖² + λ₂ (μ′_Br − μ_Br)² + λ (c′_L − c_L)² + λ₃ (c′_G − c_G)² + λ₄ CE(c′, c).
+
+    Departs from Eq. 3: each distance is in units of the property's standard deviation, because contrasts
+    vary by a third of what colours do and would hardly be trained beside them.
+
+    Args:
+        deviations: (6,), as ``Calibration.deviations``; ones give Eq. 3 as printed.
+        rgb_weight: λ₁, of the mean over the three channels.
+        brightness_weight: λ₂.
+        local_contrast_weight: Eq. 3 prints no λ here; the released code has 0.1 for all.
+        global_contrast_weight: λ₃.
+        class_weight: λ₄; 0.5 in the released code.
+    """
+
+    def __init__(
+        self,
+        deviations: Tensor,
+        *,
+        rgb_weight: float = 0.1,
+        brightness_weight: float = 0.1,
+        local_contrast_weight: float = 0.1,
+        global_contrast_weight: float = 0.1,
+        class_weight: float = 0.5,
+    ) -> None:
+        super().__init__()
+        others = [brightness_weight, local_contrast_weight, global_contrast_weight]
+        self.weights: Tensor
+        self.register_buffer("weights", torch.tensor([rgb_weight / 3] * 3 + others) / deviations.cpu().square())
+        self.class_weight = class_weight
+
+    def forward(self, predicted: Tensor, properties: Tensor, logits: Tensor, classes: Tensor) -> Tensor:
+        """Scalar loss: the mean over areas, then over images.
+
+        Args:
+            predicted: LLFR's output, (B, K, 6), in the order of ``PROPERTIES``.
+            properties: What the areas measure, likewise.
+            logits: HLFR's output, (B, N, classes).
+            classes: (B, N) int64; −1 where there is no object. An image without one adds nothing.
+
+        Raises:
+            ValueError: If shapes do not match.
+        """
+        if predicted.shape != properties.shape or logits.shape[:2] != classes.shape:
+            raise ValueError(
+                "`predicted` and `properties` must have one shape, `classes` that of `logits` without its last axis, "
+                f"got {tuple(predicted.shape)}, {tuple(properties.shape)}, {tuple(classes.shape)}, "
+                f"{tuple(logits.shape)}."
+            )
+        with torch.autocast(predicted.device.type, enabled=False):
+            distances = ((predicted.float() - properties).square() * self.weights).sum(-1).mean()
+            entropy = F.cross_entropy(logits.float().movedim(-1, 1), classes, ignore_index=-1, reduction="none")
+            per_image = entropy.sum(1) / (classes >= 0).sum(1).clamp(min=1)
+            return distances + self.class_weight * per_image.mean()
 
 
 def binary_cross_entropy(target: Tensor, prediction: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from augsal_transforms import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
-from augsal_transforms.losses import CLAMP, correlation_coefficient, kl_divergence
+from augsal_transforms.losses import CLAMP, ReadoutLoss, correlation_coefficient, kl_divergence
 
 
 def maps(*rows):
@@ -207,3 +207,31 @@ def test_two_runs_of_one_batch_give_one_loss_under_compile():
 def test_errors_name_the_argument(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_equation_3_by_hand():
+    # One image, one patch. Errors: R, G, B 0.1, 0.2, 0.3; brightness 0.2; local 0.1; global 0.4.
+    # λ = 0.1 each: 0.1 (0.01 + 0.04 + 0.09) / 3 + 0.1 · 0.04 + 0.1 · 0.01 + 0.1 · 0.16 = 0.0046667 + 0.021
+    # Two objects: logits (0, 0) → log 2 for any class; (log 3, 0) and class 1 → log 4. The third box is none.
+    # CE: 0.5 (log 2 + log 4) / 2 = 0.5 · 1.5 log 2
+    predicted = torch.tensor([[[0.6, 0.7, 0.8, 0.2, 0.2, 0.5]]])
+    properties = torch.tensor([[[0.5, 0.5, 0.5, 0.4, 0.1, 0.1]]])
+    logits = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0], [5.0, -5.0]]])
+    loss = ReadoutLoss(torch.ones(6))(predicted, properties, logits, torch.tensor([[0, 1, -1]]))
+    assert loss.item() == pytest.approx(0.0046667 + 0.021 + 0.75 * math.log(2), abs=1e-6)
+
+
+def test_readout_distances_are_in_deviations():
+    # Twice the deviation, a quarter of the distance; there is no object, so no class term.
+    predicted, properties = torch.full((2, 3, 6), 0.4), torch.zeros(2, 3, 6)
+    nothing = torch.zeros(2, 1, 4), torch.full((2, 1), -1)
+    plain = ReadoutLoss(torch.ones(6))(predicted, properties, *nothing)
+    assert plain.item() == pytest.approx(0.4 * 0.16)
+    assert ReadoutLoss(torch.full((6,), 2.0))(predicted, properties, *nothing).item() == pytest.approx(plain.item() / 4)
+
+
+def test_readout_loss_refuses_shapes_that_differ():
+    with pytest.raises(ValueError, match="one shape"):
+        ReadoutLoss(torch.ones(6))(
+            torch.zeros(1, 2, 6), torch.zeros(1, 3, 6), torch.zeros(1, 1, 2), torch.zeros(1, 1).long()
+        )

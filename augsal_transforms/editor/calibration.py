@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 WEIGHTS, DESCRIPTION = "augsal_calibration.safetensors", "augsal_calibration.json"
-LAST_LAYER = "decoder.conv_out.weight"
+FINGERPRINTS = {"vae": ("scaling_factor", "decoder.conv_out.weight"), "unet": ("attention_head_dim", "conv_out.weight")}
 
 # Latent to RGB in [−1, 1] for the VAE of SD 1.x, without intercept: the paper's reference [32].
 PUBLISHED_DECODER = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
@@ -106,15 +106,21 @@ class Calibration:
 _TENSORS = ("decoder", "intercept", "pseudo_inverse", "deviations")
 
 
-def fingerprint(model_folder: Path) -> str:
-    """SHA-256 of what makes a VAE's latent its own: its scaling factor and its decoder's last weights, as stored."""
+def fingerprint(model_folder: Path, part: str = "vae") -> str:
+    """SHA-256 of what makes a network's output its own: one setting and its last weights, as stored.
+
+    Args:
+        model_folder: The pipeline.
+        part: ``"vae"`` (what a calibration belongs to) or ``"unet"`` (what readouts belong to).
+    """
+    setting, last_layer = FINGERPRINTS[part]
     digest = hashlib.sha256()
-    config = json.loads((model_folder / "vae" / "config.json").read_text())
-    digest.update(str(config.get("scaling_factor")).encode())
-    for path in sorted((model_folder / "vae").glob("*.safetensors")):
+    config = json.loads((model_folder / part / "config.json").read_text())
+    digest.update(str(config.get(setting)).encode())
+    for path in sorted((model_folder / part).glob("*.safetensors")):
         with safe_open(path, framework="pt") as weights:
-            if LAST_LAYER in weights.keys():  # noqa: SIM118 - not a dict
-                digest.update(weights.get_tensor(LAST_LAYER).view(torch.uint8).numpy().tobytes())
+            if last_layer in weights.keys():  # noqa: SIM118 - not a dict
+                digest.update(weights.get_tensor(last_layer).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from augsal_transforms.config import EditConfig
 from augsal_transforms.editor.attention import cross_attention_layers
+from augsal_transforms.editor.batching import in_batches, one_each, seeded_noise
 from augsal_transforms.editor.calibration import Calibration
 from augsal_transforms.editor.canvas import (
     Canvas,
@@ -143,14 +144,14 @@ class SaliencyEditor:
         """
         images = check_images(images)
         maps = check_saliency_maps(saliency_maps, images)
-        captions = _one_each("prompts", prompts or [""] * len(images), images)
-        seeds = _one_each("seed", [seed] * len(images) if isinstance(seed, int) else seed, images)
+        captions = one_each("prompts", prompts or [""] * len(images), images)
+        seeds = one_each("seed", [seed] * len(images) if isinstance(seed, int) else seed, images)
         plan = (self.config.resolution or self.model.resolution, self.model.multiple)
         sources = [
             Source(image, saliency_map, caption or "", key, Canvas.plan((image.shape[-2], image.shape[-1]), *plan))
             for image, saliency_map, caption, key in zip(images, maps, captions, seeds, strict=True)
         ]
-        return _in_batches(
+        return in_batches(
             self._analyse_batch, sources, [source.canvas.outer for source in sources], self.config.batch_size
         )
 
@@ -166,7 +167,7 @@ class SaliencyEditor:
             A flat list, image by image, edit by edit. A null edit returns the image it was given.
         """
         jobs: list[tuple[ImageAnalysis, Edit]] = []
-        for analysis, wanted in zip(analyses, _one_each("edits", edits, analyses), strict=True):
+        for analysis, wanted in zip(analyses, one_each("edits", edits, analyses), strict=True):
             draws = keyed_generator("edits", analysis.source.seed, pixel_hash(analysis.source.image))
             for edit in [wanted] if isinstance(wanted, Edit) else wanted:
                 if not isinstance(edit, Edit):
@@ -175,7 +176,7 @@ class SaliencyEditor:
         results = [unedited(analysis, edit) for analysis, edit in jobs]
         active = [n for n, (analysis, edit) in enumerate(jobs) if not edit.is_null and analysis.edit_mask.any()]
         shapes = [jobs[n][0].source.canvas.outer for n in active]
-        edited = _in_batches(self._apply_batch, [jobs[n] for n in active], shapes, self.config.batch_size)
+        edited = in_batches(self._apply_batch, [jobs[n] for n in active], shapes, self.config.batch_size)
         for n, result in zip(active, edited, strict=True):
             results[n] = result
         return results
@@ -186,7 +187,8 @@ class SaliencyEditor:
         placed = torch.stack([source.canvas.place(image) for source, image in zip(sources, images, strict=True)])
         latent = model.encode(placed)  # Z
         context = encode_prompts(model.tokenizer, model.text_encoder, [source.prompt for source in sources])
-        trajectory, cross_attention = source_pass(model, config, latent, context, _seeded_noise(sources, latent))  # C
+        noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
+        trajectory, cross_attention = source_pass(model, config, latent, context, noise)  # C
         decoded = model.decode(latent)  # D(Z), once for all edits
         check_finite(cross_attention, decoded)
 
@@ -312,27 +314,3 @@ def check_finite(*outputs: Tensor) -> None:
     """Refuse what a network returns when its precision does not suffice."""
     if not all(bool(output.isfinite().all()) for output in outputs):
         raise FloatingPointError("The model returned values that are not finite; load it with dtype=torch.float32.")
-
-
-def _seeded_noise(sources: list[Source], latent: Tensor) -> Tensor:
-    """ε per image from its own generator, drawn on the CPU: the same on any device and in any batch."""
-    draws = [keyed_generator("noise", source.seed, pixel_hash(source.image)) for source in sources]
-    return torch.stack([torch.randn(latent.shape[1:], generator=generator) for generator in draws]).to(latent.device)
-
-
-def _in_batches(function: Any, items: list[Any], shapes: list[tuple[int, int]], limit: int) -> list[Any]:
-    """``function`` over batches of at most ``limit`` items of equal shape, results in the items' order."""
-    results: dict[int, Any] = {}
-    for shape in dict.fromkeys(shapes):
-        indices = [n for n, other in enumerate(shapes) if other == shape]
-        for chunk in (indices[n : n + limit] for n in range(0, len(indices), limit)):
-            results.update(zip(chunk, function([items[n] for n in chunk]), strict=True))
-    return [results[n] for n in range(len(items))]
-
-
-def _one_each(name: str, values: Any, items: Sequence[Any]) -> Sequence[Any]:
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise TypeError(f"`{name}` must be a list with one entry per image, got {values!r}.")
-    if len(values) != len(items):
-        raise ValueError(f"`{name}` must have one entry per image, {len(items)}, got {len(values)}.")
-    return values

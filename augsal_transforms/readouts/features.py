@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from augsal_transforms.editor.diffusion import DiffusionModel
+
 INITIAL_FAVOUR = 2.0  # added to the mixing logits of the favoured blocks: e² times the weight of the others
 
 
@@ -50,6 +52,30 @@ def record_features(unet: nn.Module) -> Iterator[list[Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def decoder_features(
+    model: DiffusionModel, latent: Tensor, noise: Tensor, context: Tensor, noise_level: float
+) -> tuple[list[Tensor], Tensor]:
+    """The taps of one pass of the frozen U-Net on a noisy latent.
+
+    Args:
+        model: The frozen model.
+        latent: Z, (B, 4, h, w).
+        noise: ε, shaped like ``latent``.
+        context: The encoded prompts, (B, tokens, D).
+        noise_level: As in ``EditConfig``.
+
+    Returns:
+        The taps, float32, and the timestep's embedding, (1, D).
+    """
+    level = model.noise_levels(1, noise_level)[-1]
+    noisy = model.step(latent, noise, None, level)
+    with torch.no_grad(), record_features(model.unet) as taps:
+        model.predict_noise(noisy, level, context)
+        timestep = torch.tensor([level or 0], device=latent.device)
+        embedding: Tensor = model.unet.time_embedding(model.unet.time_proj(timestep).to(model.unet.dtype))
+    return [tap.float() for tap in taps], embedding.float()
 
 
 class Bottleneck(nn.Module):
