@@ -32,10 +32,14 @@ FLOORS = {
     "identity": 4,
     "records": 4,
     "store": 4,
+    "readouts.areas": 2,
     "readouts.predictor": 3,
+    "readouts.samples": 2,
+    "readouts.training": 6,
+    "readouts.launch": 2,
     "transform": 5,
     "augmented_dataset": 5,
-    "cli": 6,
+    "cli": 7,
 }
 THIRD_PARTY = {
     0: {"torch", "torchvision"},

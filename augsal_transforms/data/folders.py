@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,14 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
     Args:
         folder: The data set's folder.
         split: ``"train"`` or ``"val"``.
+        captions: By NAME, where they are known already; ``None`` reads them.
 
     Raises:
         FileNotFoundError: If no image has a map.
         ValueError: If two files share a name, so that it is unclear which map is whose.
     """
 
-    def __init__(self, folder: str | Path, split: str = "train") -> None:
+    def __init__(self, folder: str | Path, split: str = "train", *, captions: Mapping[str, str] | None = None) -> None:
         self.folder, self.split = Path(folder), split
         images, maps = (self._by_stem(kind) for kind in ("images", "maps"))
         self.names = sorted(images.keys() & maps.keys())
@@ -63,7 +65,7 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
                 f"none of the same name. Expected images/{split}/NAME.jpg and maps/{split}/NAME.png, as in SALICON."
             )
         self.images, self.maps = images, maps
-        self.captions = read_captions(self.folder, split)
+        self.captions = read_captions(self.folder, split) if captions is None else captions
 
     def _by_stem(self, kind: str) -> dict[str, Path]:
         parent = self.folder / kind
