@@ -20,6 +20,7 @@ from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Brightness, Color, Contrast, Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import keyed_generator, pixel_hash
+from augsal_transforms.readouts.predictor import SaliencyPredictor
 from augsal_transforms.records import image_hash
 from augsal_transforms.store import EditStore
 from augsal_transforms.tv_tensors import EditMask, SaliencyMap
@@ -71,6 +72,8 @@ class SaliencyDiffusionAugment(v2.Transform):
         on_error: ``"keep"`` returns a sample that cannot be edited unedited, counted in ``counts`` and
             warned of once per cause; ``"raise"`` raises. What is wrong with the pipeline or the editor
             rather than with a sample is raised in any case.
+        predictor: A ``SaliencyPredictor``: a dict without a ``saliency_map`` gets its map, and every sample
+            another key, ``is_predicted`` (bool tensor ()), that says whether it did.
 
     Attributes:
         counts: How many samples were edited, left as they are by chance, and kept, by cause. In a
@@ -90,6 +93,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         edits: Sequence[Edit] | None = None,
         seed: int | None = None,
         on_error: Literal["keep", "raise"] = "keep",
+        predictor: SaliencyPredictor | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= p <= 1:
@@ -110,6 +114,9 @@ class SaliencyDiffusionAugment(v2.Transform):
         if not isinstance(store, (str, Path, EditStore, type(None))):
             raise TypeError(f"`store` must be a folder or an EditStore, got {type(store).__name__}.")
         self._store = EditStore(store, readonly=True) if isinstance(store, (str, Path)) else store
+        if not isinstance(predictor, (SaliencyPredictor, type(None))):
+            raise TypeError(f"`predictor` must be a SaliencyPredictor, got {type(predictor).__name__}.")
+        self.predictor = predictor
         self._editor = str(editor) if isinstance(editor, Path) else editor
         self._calls = 0
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # persistent workers see it change
@@ -173,9 +180,17 @@ class SaliencyDiffusionAugment(v2.Transform):
         return {**batch, **{key: _PICTURES[key](value) if key in _PICTURES else value for key, value in moved.items()}}
 
     def _augment(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        predicted: dict[str, Any] = {}
+        if self.predictor and "image" in sample:
+            predicted = {"is_predicted": torch.tensor("saliency_map" not in sample)}
+            if predicted["is_predicted"]:
+                check_worker(self.predictor.editor.model.device, torch.cuda._is_in_bad_fork())
+                image = to_rgb_image(sample["image"]).as_subclass(Tensor)
+                sample = {**sample, "saliency_map": self.predictor.predict([image])[0]}
+                self.counts["map predicted"] += 1
         if "image" not in sample or "saliency_map" not in sample:
             raise TypeError(_LONE_IMAGE.format(f"a dict with the keys {sorted(map(str, sample))}"))
-        return self._augment_all([sample])[0]
+        return {**self._augment_all([sample])[0], **predicted}
 
     def _augment_all(self, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Leaves for each sample; the samples that an edit is drawn for go through the editor together."""

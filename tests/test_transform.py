@@ -528,3 +528,35 @@ def test_maps_given_as_arrays_come_back_in_their_own_range(editor, scale):
     dataset[0]
     assert [field.shape for field in seen] == [(32, 40), (32, 40)]
     assert seen[0].max() == seen[1].max() == scale
+
+
+@pytest.fixture(scope="module")
+def predictor(editor):
+    from augsal_transforms.readouts.predictor import ReadoutConfig, Readouts, SaliencyPredictor
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        readouts = Readouts(ReadoutConfig.for_model(editor.model, ["dog"], width=8)).eval().requires_grad_(False)
+    return SaliencyPredictor(editor, readouts)
+
+
+def test_a_sample_without_a_map_gets_the_predictors_and_says_so(editor, predictor):
+    augment = SaliencyDiffusionAugment(editor=editor, p=1.0, seed=0, predictor=predictor)
+    whole = scene()
+    without = {key: value for key, value in whole.items() if key != "saliency_map"}
+    sample, given = augment(without), augment(whole)
+    assert sample["is_predicted"]
+    assert torch.equal(sample["saliency_map"].as_subclass(torch.Tensor), predictor.predict([whole["image"]])[0])
+    assert sample["is_edited"]
+    assert not given["is_predicted"]
+    assert torch.equal(given["saliency_map"].as_subclass(torch.Tensor), whole["saliency_map"])
+    assert augment.counts["map predicted"] == 1
+    assert set(sample) == set(given)
+
+
+def test_without_a_predictor_the_contract_has_no_other_key_and_a_lone_image_stays_an_error(editor, predictor):
+    assert "is_predicted" not in SaliencyDiffusionAugment(editor=editor, p=0)(scene())
+    with pytest.raises(TypeError, match="needs an image with its saliency map"):
+        SaliencyDiffusionAugment(editor=editor, predictor=predictor)(scene()["image"])
+    with pytest.raises(TypeError, match="`predictor` must be a SaliencyPredictor"):
+        SaliencyDiffusionAugment(editor=editor, predictor="bundled")
