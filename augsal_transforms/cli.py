@@ -162,7 +162,7 @@ def train_readouts(
             augment=0.5 if augment else 0.0,
         )
         model = SaliencyEditor.from_pretrained(editor, device=place)
-        classes = dataset.classes or ("object",)
+        classes = dataset.classes or ("object",)  # without boxes HLFR is not trained, and has nothing to tell
         predictor = ReadoutTraining(model, dataset, classes, config, width=width, folder=out).run()
         if rank == 0:
             predictor.save(out)

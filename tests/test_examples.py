@@ -55,3 +55,11 @@ def test_the_exact_sd15_configuration_edits_a_512_px_image_on_the_cpu(tmp_path):
 def test_the_bundled_editor_can_be_trained_again(tmp_path):
     run("train_bundled_editor.py", "--smoke", "--out", tmp_path / "editor", "--runs", tmp_path / "runs", cwd=tmp_path)
     assert (tmp_path / "editor" / "augsal_calibration.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_bundled_readouts_can_be_trained_again(tmp_path):
+    arguments = ("--smoke", "--out", tmp_path / "readouts", "--runs", tmp_path / "runs")
+    run("train_bundled_readouts.py", *arguments, cwd=tmp_path)
+    assert (tmp_path / "readouts" / "augsal_readouts.safetensors").exists()
+    assert "16 kinds of objects" in (tmp_path / "readouts" / "README.md").read_text()

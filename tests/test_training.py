@@ -196,3 +196,32 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(sd1_folder
     for name, gradient in one.items():
         assert torch.allclose(gradient, two[name], atol=1e-5), name
         assert torch.equal(two[name], other[name])
+
+
+@pytest.mark.slow
+def test_one_step_on_the_exact_sd15_configuration(tmp_path):
+    """Random weights, 860 M of them, at 512 px: the shapes of spec and paper, and a step that moves the readouts."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from tiny import save_tiny_pipeline
+
+    from augsal_transforms import SaliencyEditor
+
+    folder = save_tiny_pipeline(tmp_path / "sd15", cross_attention_dim=32)
+    UNet2DConditionModel(
+        sample_size=64, block_out_channels=(320, 640, 1280, 1280), cross_attention_dim=32, attention_head_dim=8
+    ).save_pretrained(folder / "unet", safe_serialization=True)
+    AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        sample_size=512,
+    ).save_pretrained(folder / "vae", safe_serialization=True)
+    scenes = tmp_path / "scenes"
+    write_scenes(scenes, 1, seed=7)
+    run = training(SaliencyEditor.from_pretrained(str(folder)), scenes, tmp_path / "out", batch_size=1)
+    assert run.samples.cells == (64, 64)
+    assert list(run.readouts.config.tap_channels) == [(1280,) * 3, (1280,) * 3, (640,) * 3, (320,) * 3]
+    before = weights(run)
+    run.descend(run.losses(torch.utils.data.default_collate([run.samples[0]])))
+    assert all(moved(before, weights(run), part) for part in ("low", "high", "photometric", "classify", "saliency"))

@@ -94,9 +94,17 @@ class ReadoutTraining:
         return self.folder / "readouts.pt"
 
     def run(self) -> SaliencyPredictor:
-        """Train to the end and return the predictor; ``metrics.json`` in the folder has the losses."""
+        """Train to the end and return the predictor.
+
+        ``metrics.json`` in the folder has the terms of the loss every 50 steps, of the first process's share.
+        """
         self._resume()
-        loader = DataLoader(self.samples, batch_sampler=self._batches(), num_workers=self.config.workers)
+        loader = DataLoader(
+            self.samples,
+            batch_sampler=self._batches(),
+            num_workers=self.config.workers,
+            generator=torch.Generator(),  # else its iterator draws from torch's global one
+        )
         progress = tqdm(loader, initial=self.step, total=self.config.steps, desc="readouts", disable=self.rank > 0)
         for batch in progress:
             started = time.perf_counter()
