@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import colorsys
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from figures import Figure, report
 from observer_study import study
 from torch import Tensor
 from torchvision.transforms.v2 import functional
@@ -38,16 +38,6 @@ from augsal_transforms.photometry import photometric_properties, weighted_mean
 SERIES = 2024  # held out: nothing was trained or tuned on it
 CORE = 0.9  # where the edit mask is above this, an edit should arrive whole
 CELLS = 16  # side of the attention maps
-
-
-@dataclass
-class Figure:
-    """A measured figure, what was asked for, and whether it holds; without a bar it is only shown."""
-
-    name: str
-    value: str
-    bar: str = ""
-    holds: bool | None = None
 
 
 @dataclass
@@ -236,7 +226,10 @@ def measure(options: argparse.Namespace) -> list[Figure]:
     if options.photographs:
         figure, photographs_linear = reconstruction(editor, photographs(options.photographs), "photographs", 1)
         gap = scenes_linear - photographs_linear
-        figures += [figure, Figure("PCA-4 of scenes against photographs", f"{gap:+.2f} dB", "within 3 dB", gap <= 3)]
+        figures += [
+            figure,
+            Figure("PCA-4 of scenes against photographs", f"{gap:+.2f} dB", "within 3 dB", abs(gap) <= 3),
+        ]
     figures += regions(editor, samples)
     figures += directions(editor, samples[:150])
     figures += [Figure(*row) for row in study(editor, samples)]
@@ -251,13 +244,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--json", type=Path, help="where the figures go too")
     options = parser.parse_args()
-    figures = measure(options)
-    print("| figure | measured | asked for | |\n|---|---|---|---|")
-    for figure in figures:
-        verdict = "" if figure.holds is None else "yes" if figure.holds else "**no**"
-        print(f"| {figure.name} | {figure.value} | {figure.bar} | {verdict} |")
-    if options.json:
-        options.json.write_text(json.dumps([vars(figure) for figure in figures], indent=2, default=str) + "\n")
+    report(measure(options), options.json)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from figures import Figure, report
 from torch import Tensor
 
 from augsal_transforms import SaliencyPredictor
@@ -40,16 +40,6 @@ SERIES, OTHER_SERIES = 2025, 2026  # held out: nothing was trained or tuned on t
 PATCHES, BATCH = 8, 16
 R2_BARS = dict(zip(PROPERTIES, (0.90, 0.90, 0.90, 0.90, 0.75, 0.60), strict=True))
 METRICS = ("CC", "KLD", "SIM", "NSS")
-
-
-@dataclass
-class Figure:
-    """A measured figure, what was asked for, and whether it holds; without a bar it is only shown."""
-
-    name: str
-    value: str
-    bar: str = ""
-    holds: bool | None = None
 
 
 def metrics(prediction: Tensor, saliency_map: Tensor, fixations: Tensor) -> Tensor:
@@ -201,13 +191,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--json", type=Path, help="where the figures go too")
     options = parser.parse_args()
-    figures = measure(options)
-    print("| figure | measured | asked for | |\n|---|---|---|---|")
-    for figure in figures:
-        verdict = "" if figure.holds is None else "yes" if figure.holds else "**no**"
-        print(f"| {figure.name} | {figure.value} | {figure.bar} | {verdict} |")
-    if options.json:
-        options.json.write_text(json.dumps([vars(figure) for figure in figures], indent=2) + "\n")
+    report(measure(options), options.json)
 
 
 if __name__ == "__main__":
