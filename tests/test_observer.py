@@ -79,7 +79,7 @@ def test_fixations_fall_as_the_density_says():
 
 
 def test_one_fixation_is_a_gaussian_of_salicons_width():
-    """At a distance of one sigma (96 · 19/480 = 3.8 px) a Gaussian falls to exp(−1/2); at 4 px to exp(−16/2·3.8²)."""
+    """Sigma is 96 · 19/480 = 3.8 px; at a distance of 4 px a Gaussian has fallen to exp(−4² / (2 · 3.8²))."""
     blurred = blur_fixations(torch.tensor([[50, 30]]), (96, 96))[0]
     sigma = BLUR * 96
     assert blurred[30, 50] == 1

@@ -91,6 +91,16 @@ def test_the_index_is_read_instead_of_the_annotations(scenes, tmp_path):
     assert torch.equal(sample["boxes"], dataset[0]["boxes"])
 
 
+def test_names_that_end_alike_are_refused(scenes, tmp_path):
+    for part, ending in (("images", "jpg"), ("maps", "png")):
+        (tmp_path / part / "train").mkdir(parents=True)
+        content = next((scenes / part / "train").iterdir()).read_bytes()
+        for name in ("a_000000000001", "b_000000000001"):
+            (tmp_path / part / "train" / f"{name}.{ending}").write_bytes(content)
+    with pytest.raises(ValueError, match="same twelve characters"):
+        AnnotatedFolder(tmp_path, index=tmp_path / "index.json")
+
+
 def test_saliency_goes_on_alone_when_the_readouts_have_had_their_steps(editor, scenes, tmp_path):
     run = training(editor, scenes, tmp_path, readout_steps=1, saliency_steps=1, save_every=1)
     start = weights(run)

@@ -45,11 +45,21 @@ def read_index(folder: Path, split: str, path: Path) -> dict[str, Any]:
 
     COCO's files take hundreds of megabytes to parse; the index of SALICON's images takes a few. Delete it
     when the annotations change.
+
+    Raises:
+        ValueError: If two images have names that end alike, so that it is unclear which annotations are whose.
     """
     if path.exists():
         index: dict[str, Any] = json.loads(path.read_text())
         return index
-    names = {name[-12:]: name for name in SaliencyFolder(folder, split, captions={}).names}
+    stems = SaliencyFolder(folder, split, captions={}).names
+    names = {stem[-12:]: stem for stem in stems}
+    if len(names) < len(stems):
+        twice = next(stem for stem in stems if names[stem[-12:]] != stem)
+        raise ValueError(
+            f"{twice!r} and {names[twice[-12:]]!r} in {folder} end in the same twelve characters, by which COCO's "
+            "annotations are found; rename one of them."
+        )
     read = read_boxes(folder, split)
     captions = {stem[-12:]: caption for stem, caption in read_captions(folder, split).items()}
     index = {
