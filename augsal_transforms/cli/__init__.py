@@ -1,0 +1,13 @@
+"""`augsal`: everything at the shell. Commands import what they need when they run."""
+
+from __future__ import annotations
+
+import typer
+
+from augsal_transforms.cli.data import scenes
+from augsal_transforms.cli.edits import calibrate, edit
+from augsal_transforms.cli.readouts import train_readouts
+
+app = typer.Typer(help="Saliency-guided diffusion edits (Aydemir et al., ECCV 2024).", no_args_is_help=True)
+for command in (edit, calibrate, scenes, train_readouts):
+    app.command()(command)
