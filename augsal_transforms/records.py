@@ -86,6 +86,9 @@ class EditKey:
             alpha=round(edit.strength * 1000),
         )
 
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
     def digest(self) -> str:
         """SHA-256 of the key as canonical JSON, 64 hexadecimal digits."""
         fields = json.dumps({"schema": SCHEMA, **vars(self)}, sort_keys=True, allow_nan=False, ensure_ascii=True)

@@ -3,7 +3,7 @@
 Layout: ``v1/<aa>/<image hash>/<kind><α in thousandths>-<key>.safetensors``, so which edits of an image
 exist is one ``listdir`` of its folder; ``stems/`` holds empty files that lead from a source file's stem to
 image hashes and can be made again from the records. A record is written beside its place and renamed:
-there is no lock and no half record, writers of one key write the same bytes, and the last one wins.
+there is no lock and no half record, writers of one key write the same edit, and the last one wins.
 """
 
 from __future__ import annotations

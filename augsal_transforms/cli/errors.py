@@ -1,4 +1,4 @@
-"""Mistakes at the shell: one line, exit code 2."""
+"""How commands end: 0, 2 for a mistake at the shell, 3 for what could not be done to the end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+
+UNFINISHED = 3  # done, and told what could not be
 
 
 @contextmanager
