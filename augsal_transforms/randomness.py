@@ -18,5 +18,5 @@ def pixel_hash(image: Tensor) -> str:
     """SHA-256 of an image's pixels, type and shape, as 64 hexadecimal digits."""
     pixels = image.detach().cpu().contiguous()
     digest = hashlib.sha256(f"{tuple(pixels.shape)}{pixels.dtype}".encode())
-    digest.update(pixels.view(torch.uint8).numpy().tobytes())
+    digest.update(pixels.view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """One edit as bytes: its key, and a safetensors record that holds only what the edit changed.
 
-Outside the edit mask nothing changed, so a record keeps the mask's bounding rectangle: the mask, and the
-difference of the edited image to the original (modulo 256, 0 shown as 128, lossless WebP). Added to the
+Outside the edit mask nothing changed, so a record keeps the mask's bounding rectangle, as lossless WebP: the
+mask, and the difference of the edited image to the original (modulo 256, 0 shown as 128). Added to the
 original, whose pixel hash is checked, it gives the edited image back to the bit.
 """
 
@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,8 +174,8 @@ def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str =
     account = {name: getattr(result, name) for name in _ACCOUNT}
     account |= {**vars(key), "schema": SCHEMA, "place": [top, left], "size": [height, width], "source": source}
     tensors = {
-        "difference": _as_tensor(_to_webp(difference)),
-        "edit_mask": _as_tensor(zlib.compress(inside.numpy().tobytes())),
+        "difference": _as_tensor(_to_webp(difference + 128)),  # small ones of either sign lie together
+        "edit_mask": _as_tensor(_to_webp(inside.expand(3, -1, -1))),
         "region": result.region.float().cpu().contiguous(),
     }
     text = json.dumps({**account, "about": about}, sort_keys=True, allow_nan=False)
@@ -192,14 +191,13 @@ def decode(record: bytes) -> StoredEdit | None:
             return None
         content = json.loads(account)
         height, width = content["size"]
-        mask = np.frombuffer(zlib.decompress(tensors["edit_mask"].numpy().tobytes()), np.uint8)
         return StoredEdit(
             account=content,
             region=tensors["region"],
-            difference=_from_webp(tensors["difference"].numpy().tobytes(), height, width),
-            edit_mask=torch.from_numpy(mask.reshape(height, width).copy()),
+            difference=_from_webp(tensors["difference"].numpy().tobytes(), height, width) - 128,
+            edit_mask=_from_webp(tensors["edit_mask"].numpy().tobytes(), height, width)[0],
         )
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError, zlib.error, struct.error):
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError, struct.error):
         return None
 
 
@@ -238,12 +236,13 @@ def _bounding_box(mask: Tensor) -> tuple[int, int, int, int]:
     return top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
 
 
-def _to_webp(difference: Tensor) -> bytes:
-    if not difference.numel():
+def _to_webp(picture: Tensor) -> bytes:
+    if not picture.numel():
         return b""
     file = io.BytesIO()
-    pixels = (difference + 128).permute(1, 2, 0).contiguous().numpy()  # small differences of either sign lie together
-    PIL.Image.fromarray(pixels).save(file, "WEBP", lossless=True, quality=0, method=0)
+    # A third smaller than with quality and method 0, and read as fast; writing takes 20 ms more.
+    options = {"lossless": True, "quality": 20, "method": 1}
+    PIL.Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(file, "WEBP", **options)
     return file.getvalue()
 
 
@@ -254,7 +253,7 @@ def _from_webp(data: bytes, height: int, width: int) -> Tensor:
         pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
     if pixels.shape != (3, height, width):
         raise ValueError("The rectangle has another size than its place.")
-    return pixels - 128
+    return pixels
 
 
 def _as_tensor(data: bytes) -> Tensor:

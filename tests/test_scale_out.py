@@ -23,7 +23,12 @@ def command(data, store, *options):
 
 def start(*arguments):
     program = [sys.executable, "-m", *map(str, arguments)]
-    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": ENVIRONMENT}
+    return subprocess.Popen(program, **pipes, preexec_fn=interruptible)
+
+
+def interruptible():  # a shell lets what it runs in the background ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process, code):

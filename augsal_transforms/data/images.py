@@ -124,16 +124,19 @@ def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
     plain = plain[None] if plain.ndim == 2 else plain
     if plain.ndim != 3 or plain.shape[0] not in (1, 3, 4) or 0 in plain.shape:
         raise ValueError(f"`saliency_map` must be (H, W) or (1, H, W) and not empty, got {tuple(plain.shape)}.")
-    scaled = plain.float() / 255 if plain.dtype == torch.uint8 else plain.float()
-    scaled = scaled[:3].mean(0, keepdim=True)
-    if not bool(scaled.isfinite().all()):
-        raise ValueError("`saliency_map` holds NaN or infinite values.")
-    scaled = scaled.clamp(min=0)
-    if scaled.max() > 1:
-        scaled = scaled / scaled.max()
+    grey = plain.float() if len(plain) == 1 else plain[:3].float().mean(0, keepdim=True)
+    scaled = grey / 255 if plain.dtype == torch.uint8 else _scaled(grey)
     if scaled.shape[-2:] != size:
         scaled = functional.resize_image(scaled, list(size), antialias=True).clamp(0, 1)
     return SaliencyMap(scaled)
+
+
+def _scaled(field: Tensor) -> Tensor:
+    """Deep or float values as a map in [0, 1]."""
+    if not bool(field.isfinite().all()):
+        raise ValueError("`saliency_map` holds NaN or infinite values.")
+    field = field.clamp(min=0)
+    return field / field.max().clamp(min=1)
 
 
 def _unit_peak(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -1,0 +1,144 @@
+"""How fast a data loader is with edits from a store, beside the same one without us.
+
+    python benchmarks/loader.py [--images 64] [--workers 2] [--epochs 5] [--json FILE]
+
+480×640 JPEGs with maps, Resize, flip, ToDtype and Normalize; p = 0.5. Epochs with and without alternate in one
+process, and the ratio of the medians counts, so whatever else runs on the machine slows both. A first epoch of each
+starts the workers and fills the disk's cache. The lines below say where the difference goes, measured on one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from figures import Figure, report
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import to_pil_image
+
+from augsal_transforms import EditStore, SaliencyDiffusionAugment, SaliencyEditor
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
+from augsal_transforms.data.observer import blur_fixations, fixate
+from augsal_transforms.data.scenes import render_scene
+from augsal_transforms.generate import Generation
+from augsal_transforms.records import image_hash
+from augsal_transforms.tv_tensors import SaliencyMap
+
+SIZE, BAR = (480, 640), 0.70
+
+
+class Transformed(Dataset[Any]):
+    """A folder through a Compose."""
+
+    def __init__(self, folder: SaliencyFolder, transform: Callable[[Any], Any]) -> None:
+        self.folder, self.transform = folder, transform
+
+    def __len__(self) -> int:
+        return len(self.folder)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.transform(self.folder[index])
+
+
+def plain_tensors(sample: dict[str, Any]) -> dict[str, Any]:
+    """What a pipeline without us begins with."""
+    image = v2.functional.to_image(sample["image"])
+    return {**sample, "image": image, "saliency_map": SaliencyMap(v2.functional.pil_to_tensor(sample["saliency_map"]))}
+
+
+def rest_of_pipeline() -> list[Any]:
+    return [
+        v2.Resize((256, 256)),
+        v2.RandomHorizontalFlip(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ]
+
+
+def write_data(folder: Path, count: int) -> SaliencyFolder:
+    """Scenes cut to 480×640, as JPEG beside PNG maps."""
+    for kind in ("images", "maps"):
+        (folder / kind / "train").mkdir(parents=True)
+    for n in range(count):
+        scene = render_scene(n, seed=600, size=SIZE[1])
+        field = blur_fixations(fixate(scene.image, scene.objects, seed=n), (SIZE[1], SIZE[1]))
+        to_pil_image(scene.image[:, 80:560]).save(folder / "images" / "train" / f"{n:04d}.jpg", quality=90)
+        to_pil_image(field[:, 80:560]).save(folder / "maps" / "train" / f"{n:04d}.png")
+    return SaliencyFolder(folder)
+
+
+def samples_per_second(loader: DataLoader[Any]) -> float:
+    started = time.perf_counter()
+    count = sum(len(batch["image"]) for batch in loader)
+    return count / (time.perf_counter() - started)
+
+
+def milliseconds(function: Callable[[Any], object], items: list[Any]) -> float:
+    """Of processor time, which other work on the machine hardly changes."""
+    started = time.thread_time()
+    for item in items:
+        function(item)
+    return 1000 * (time.thread_time() - started) / len(items)
+
+
+def costs(folder: SaliencyFolder, store: EditStore) -> list[Figure]:
+    """Where the time of an edited sample goes, in milliseconds of one thread."""
+    raw = [folder[n] for n in range(len(folder))]
+    images = [to_rgb_image(sample["image"]).as_subclass(Tensor) for sample in raw]
+    paths = [store.held(image)[0].path for image in images]
+    stored = [store.read(path) for path in paths]
+    pairs = [(one, image) for one, image in zip(stored, images, strict=True) if one]
+    both = [{"image": read, "edited_image": read} for read in map(to_rgb_image, (s["image"] for s in raw))]
+    rest = v2.Compose(rest_of_pipeline())
+    rows = {
+        "decode a JPEG and its map": milliseconds(
+            lambda n: (read_image(folder.images[n]), read_image(folder.maps[n])), folder.names
+        ),
+        "the rest of the pipeline, one image": milliseconds(lambda s: rest({"image": s["image"]}), both),
+        "the rest of the pipeline, two images": milliseconds(rest, both),
+        "the map as float in [0, 1]": milliseconds(lambda s: to_saliency_map(s["saliency_map"], SIZE), raw),
+        "hash of the original's pixels": milliseconds(image_hash, images),
+        "read and check a record": milliseconds(store.read, paths),
+        "put it on the original": milliseconds(lambda p: p[0].onto(p[1]), pairs),
+    }
+    return [Figure(name, f"{value:.2f} ms") for name, value in rows.items()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder, store = write_data(Path(place) / "data", options.images), EditStore(Path(place) / "store")
+        Generation(SaliencyEditor.from_pretrained("bundled"), store, folder).run(folder.names)
+        augment = SaliencyDiffusionAugment(store=store.folder, p=0.5, seed=0)
+        transforms = {"without": v2.Compose([plain_tensors, *rest_of_pipeline()])}
+        transforms["with"] = v2.Compose([augment, *rest_of_pipeline()])
+        given = {"batch_size": 16, "num_workers": options.workers, "persistent_workers": options.workers > 0}
+        loaders = {name: DataLoader(Transformed(folder, t), **given) for name, t in transforms.items()}
+        rates: dict[str, list[float]] = {name: [] for name in loaders}
+        for epoch in range(options.epochs + 1):
+            augment.set_epoch(epoch)
+            for name, loader in loaders.items():
+                rates[name].append(samples_per_second(loader))
+        medians = {name: statistics.median(values[1:]) for name, values in rates.items()}
+        ratio = medians["with"] / medians["without"]
+        figures = [Figure(f"samples a second {name} us", f"{median:.0f}") for name, median in medians.items()]
+        figures.append(Figure("with, as a share of without", f"{ratio:.2f}", f"{BAR:.2f}", ratio >= BAR))
+        report([*figures, *costs(folder, store)], options.json)
+
+
+if __name__ == "__main__":
+    main()
