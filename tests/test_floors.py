@@ -13,6 +13,8 @@ FLOORS = {
     "photometry": 1,
     "losses": 1,
     "data": 1,
+    "presets": 0,
+    "roc": 1,
     "metrics": 1,
     "editor.edits": 1,
     "editor.region": 1,
