@@ -138,9 +138,9 @@ def sauc(prediction: Tensor, fixation_map: Tensor, other_map: Tensor, *, preset:
     """
     rules = find_preset(preset)
     prediction, fixations, others = _matching(prediction, fixation_map=fixation_map, other_map=other_map)
-    if rules.others != "fixations":
+    if rules.others != "fixations in other images":
         others = (others > 0).double()
-    if rules.others == "pixels not fixated here":
+    if rules.others == "pixels fixated in other images alone":
         others = others * (fixations == 0)
     return roc_area(_levels(prediction, rules), _fixations(fixations, rules), others)
 

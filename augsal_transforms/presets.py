@@ -24,8 +24,7 @@ class Preset:
         levels: AUC-Borji and sAUC see the map in so many levels, as from thresholds 1 / levels apart;
             ``None``: every value is a threshold.
         negatives: How many random pixels AUC-Borji draws, ``each`` of the fixated pixels or in ``all``.
-        others: What sAUC's negatives are: each fixation of other images, the pixels that those fell on, or
-            of these pixels the ones that this image's fixations did not hit.
+        others: What sAUC's negatives are; ``"alone"`` leaves out the pixels that were fixated in this image too.
     """
 
     repeats: bool
@@ -36,7 +35,9 @@ class Preset:
     judd: Literal["value", "pixel"]
     levels: int | None
     negatives: tuple[Literal["each", "all"], int]
-    others: Literal["fixations", "pixels", "pixels not fixated here"]
+    others: Literal[
+        "fixations in other images", "pixels fixated in other images", "pixels fixated in other images alone"
+    ]
 
 
 MIT_MATLAB = Preset(
@@ -48,7 +49,7 @@ MIT_MATLAB = Preset(
     judd="pixel",
     levels=10,
     negatives=("each", 100),
-    others="pixels",
+    others="pixels fixated in other images",
 )
 # The code released with the paper, itself a port of MIT's. Departs from it: no jitter, no off-by-one in
 # AUC-Judd (1.6e-5), and sAUC reads the pixels that it means to read.
@@ -61,7 +62,7 @@ AUGSAL = Preset(
     judd="pixel",
     levels=10,
     negatives=("each", 100),
-    others="pixels",
+    others="pixels fixated in other images",
 )
 TUEBINGEN = Preset(
     repeats=True,
@@ -72,7 +73,7 @@ TUEBINGEN = Preset(
     judd="value",
     levels=None,
     negatives=("each", 100),
-    others="fixations",
+    others="fixations in other images",
 )
 # AUC (which is Borji's), sAUC, NSS and CC as in the public code of 2015; what the server computes for SIM,
 # KLD and IG is not public, they are MIT's.
@@ -85,7 +86,7 @@ SALICON = Preset(
     judd="value",
     levels=100,
     negatives=("all", 100_000),
-    others="pixels not fixated here",
+    others="pixels fixated in other images alone",
 )
 PRESETS = {"salicon": SALICON, "tuebingen": TUEBINGEN, "mit_matlab": MIT_MATLAB, "augsal": AUGSAL}
 
@@ -119,7 +120,7 @@ def definitions(preset: str) -> dict[str, str]:
         f"no jitter; {counted}",
         "auc_tuebingen": f"{area}, fixations against all pixels, exact; {counted}",
         "auc_borji": f"{area}, fixations against {drawn}, {thresholds}; {counted}",
-        "sauc": f"{area}, fixations against other images' {p.others}, {thresholds}; {counted}",
+        "sauc": f"{area}, fixations against {p.others}, {thresholds}; {counted}",
         "ig": f"mean at fixations of log₂ (ε + prediction) − log₂ (ε + baseline), each {density}, "
         f"ε = {p.ig_eps:.8g}; {counted}",
     }

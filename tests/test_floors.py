@@ -41,6 +41,7 @@ FLOORS = {
     "transform": 5,
     "augmented_dataset": 5,
     "readouts.training": 6,
+    "evaluation": 6,
     "cli": 7,
     "__main__": 7,
 }
@@ -81,7 +82,9 @@ def imports(path: Path) -> set[str]:
 
 
 FILES = [
-    path for path in sorted(ROOT.rglob("*.py")) if module_name(path) not in ("", "cli", "editor", "data", "readouts")
+    path
+    for path in sorted(ROOT.rglob("*.py"))
+    if module_name(path) not in ("", "cli", "editor", "data", "readouts", "evaluation")
 ]
 
 

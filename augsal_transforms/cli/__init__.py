@@ -6,8 +6,9 @@ import typer
 
 from augsal_transforms.cli.data import scenes
 from augsal_transforms.cli.edits import calibrate, edit
+from augsal_transforms.cli.evaluate import evaluate
 from augsal_transforms.cli.readouts import train_readouts
 
 app = typer.Typer(help="Saliency-guided diffusion edits (Aydemir et al., ECCV 2024).", no_args_is_help=True)
-for command in (edit, calibrate, scenes, train_readouts):
+for command in (edit, calibrate, scenes, train_readouts, evaluate):
     app.command()(command)
