@@ -341,3 +341,12 @@ def test_every_metric_has_a_definition_that_names_what_differs(preset):
 def test_the_presets_differ_where_they_say_so():
     assert definitions("tuebingen")["kld"] != definitions("mit_matlab")["kld"]
     assert definitions("augsal")["kld"] == definitions("tuebingen")["kld"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", ALL)
+def test_the_gpu_computes_the_same(name, preset):
+    on_gpu = ALL[name](MAPS["tied"].cuda(), preset=preset)
+    assert on_gpu.is_cuda
+    assert on_gpu.item() == pytest.approx(ALL[name](MAPS["tied"], preset=preset).item(), abs=1e-12)
