@@ -25,6 +25,7 @@ class Preset:
             ``None``: every value is a threshold.
         negatives: How many random pixels AUC-Borji draws, ``each`` of the fixated pixels or in ``all``.
         others: What sAUC's negatives are; ``"alone"`` leaves out the pixels that were fixated in this image too.
+        unpublished: Metrics that the benchmark computes by code that is not public; here they are MIT's.
     """
 
     repeats: bool
@@ -38,6 +39,7 @@ class Preset:
     others: Literal[
         "fixations in other images", "pixels fixated in other images", "pixels fixated in other images alone"
     ]
+    unpublished: tuple[str, ...] = ()
 
 
 MIT_MATLAB = Preset(
@@ -75,8 +77,8 @@ TUEBINGEN = Preset(
     negatives=("each", 100),
     others="fixations in other images",
 )
-# AUC (which is Borji's), sAUC, NSS and CC as in the public code of 2015; what the server computes for SIM,
-# KLD and IG is not public, they are MIT's.
+# AUC (which is Borji's), sAUC, NSS and CC as in the public code of 2015, on all fixations that are given: that
+# code drops every point of the mouse that was not met twice.
 SALICON = Preset(
     repeats=True,
     minmax=True,
@@ -87,6 +89,7 @@ SALICON = Preset(
     levels=100,
     negatives=("all", 100_000),
     others="pixels fixated in other images alone",
+    unpublished=("sim", "kld", "ig"),
 )
 PRESETS = {"salicon": SALICON, "tuebingen": TUEBINGEN, "mit_matlab": MIT_MATLAB, "augsal": AUGSAL}
 
@@ -110,7 +113,7 @@ def definitions(preset: str) -> dict[str, str]:
     thresholds = f"thresholds {1 / p.levels:g} apart" if p.levels else "exact"
     drawn = f"{p.negatives[1]} random pixels" + (" for each fixated pixel" if p.negatives[0] == "each" else "")
     area = "area under the ROC curve"
-    return {
+    words = {
         "cc": "Pearson's correlation over pixels",
         "sim": f"sum of the smaller of both maps, each {density}",
         "kld": "KL(map ‖ prediction) in nats, each scaled to a sum of 1, "
@@ -120,7 +123,8 @@ def definitions(preset: str) -> dict[str, str]:
         f"no jitter; {counted}",
         "auc_tuebingen": f"{area}, fixations against all pixels, exact; {counted}",
         "auc_borji": f"{area}, fixations against {drawn}, {thresholds}; {counted}",
-        "sauc": f"{area}, fixations against {p.others}, {thresholds}; {counted}",
+        "sauc": f"{area}, fixations against all {p.others}, {thresholds}; {counted}",
         "ig": f"mean at fixations of log₂ (ε + prediction) − log₂ (ε + baseline), each {density}, "
         f"ε = {p.ig_eps:.8g}; {counted}",
     }
+    return words | {name: f"{words[name]} (MIT's; the benchmark's own code is not public)" for name in p.unpublished}

@@ -341,6 +341,8 @@ def test_every_metric_has_a_definition_that_names_what_differs(preset):
 def test_the_presets_differ_where_they_say_so():
     assert definitions("tuebingen")["kld"] != definitions("mit_matlab")["kld"]
     assert definitions("augsal")["kld"] == definitions("tuebingen")["kld"]
+    guessed = [name for name, words in definitions("salicon").items() if "not public" in words]
+    assert guessed == ["sim", "kld", "ig"]
 
 
 @pytest.mark.gpu
