@@ -172,6 +172,13 @@ def test_a_fixation_at_the_only_peak_is_above_all_pixels_but_itself():
         assert auc_judd(prediction, fixations, preset=preset).item() == 1.0
 
 
+def test_a_fixation_at_the_lowest_value_is_below_all_pixels_but_itself():
+    prediction, fixations = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[0, 0, 1]])
+    assert auc_tuebingen(prediction, fixations).item() == pytest.approx(0.5 / 3)
+    for preset in ("tuebingen", "mit_matlab"):  # no other point than (1, 1): Judd's bias at its largest
+        assert auc_judd(prediction, fixations, preset=preset).item() == 0.5
+
+
 def test_ties_count_half():
     prediction = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
     fixations = torch.tensor([[1, 0, 1, 0]])
