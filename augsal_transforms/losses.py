@@ -2,6 +2,10 @@
 
 The caller runs the model, once on the originals and once on the edited images; no loss ever does.
 Maps are (B, 1, H, W) or (B, H, W) in [0, 1]. Everything is computed in float32 or better.
+
+CC and KLD here are to be trained with, those of ``metrics`` to be reported: a gradient everywhere and 0 where the
+metric is undefined, the maps' own precision and an ε that it can hold, for which KLD is smaller where a prediction
+is 0.
 """
 
 from __future__ import annotations

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import ttest_1samp
 from torch import Tensor
 
 from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
 from augsal_transforms.data.observer import fixation_density
 from augsal_transforms.data.spectral_residual import spectral_residual
 from augsal_transforms.editor.edits import COLORS, LUMA, toward_color
+from augsal_transforms.evaluation.shift import FixationShift, gaze_changes, summarise_shift
 from augsal_transforms.photometry import weighted_mean
 
 Row = tuple[str, str, str, bool | None]
@@ -119,29 +119,27 @@ def elsewhere(mask: Tensor, number: int) -> Tensor:
 def gaze_rises(judge: Judge, originals: list[Tensor], edited: list[Tensor], regions: list[Tensor]) -> Tensor:
     """(scenes, edits per scene): gaze inside the region, per unit of area, after − before."""
     each = len(edited) // len(originals)
-    rows = []
-    for n, (image, region) in enumerate(zip(originals, regions, strict=True)):
-        versions = [image, *edited[n * each : (n + 1) * each]]
-        gaze = [(judge(version, n) * region).sum() * region.numel() / region.sum() for version in versions]
-        rows.append(torch.stack(gaze[1:]) - gaze[0])
-    return torch.stack(rows)
+    before = [judge(image, n) for n, image in enumerate(originals)]
+    return gaze_changes(before, [judge(image, n // each) for n, image in enumerate(edited)], regions)
 
 
 def _rows(
-    name: str, kinds: Sequence[str], rises: Tensor, bar: str = "", verdict: Callable[[Tensor], bool] | None = None
+    name: str,
+    kinds: Sequence[str],
+    rises: Tensor,
+    bar: str = "",
+    verdict: Callable[[FixationShift], bool] | None = None,
 ) -> Iterator[Row]:
     for kind, by_strength in zip(kinds, rises.split(3, dim=1), strict=True):
-        means = ", ".join(f"{x:+.3f}" for x in by_strength.mean(0).tolist())
-        test = ttest_1samp(by_strength.mean(1).numpy(), 0)
-        value = f"{means} (t = {test.statistic:.1f}, p = {test.pvalue:.1g})"
-        yield name.format(kind), value, bar, verdict(by_strength) if verdict else None
+        shift = summarise_shift(by_strength)
+        means = ", ".join(f"{x:+.3f}" for x in shift.by_strength)
+        value = f"{means} (t = {shift.t:.1f}, p = {shift.p:.1g})"
+        yield name.format(kind), value, bar, verdict(shift) if verdict else None
 
 
-def _rises_with_strength(rises: Tensor) -> bool:
-    """A rise over scenes that a paired t-test does not take for chance, larger for stronger edits."""
-    significant = ttest_1samp(rises.mean(1).numpy(), 0, alternative="greater").pvalue < 0.05
-    return bool(significant) and bool((rises.mean(0).diff() > 0).all())
+def _rises_with_strength(shift: FixationShift) -> bool:
+    return shift.rises_with_strength
 
 
-def _does_not_rise(rises: Tensor) -> bool:
-    return bool(ttest_1samp(rises.mean(1).numpy(), 0, alternative="greater").pvalue >= 0.05)
+def _does_not_rise(shift: FixationShift) -> bool:
+    return shift.p_rise >= 0.05

@@ -10,11 +10,9 @@ map of other images: of scenes of another series, or of the other photographs.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -22,7 +20,7 @@ from figures import Figure, report
 from torch import Tensor
 
 from augsal_transforms import SaliencyPredictor
-from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.fixations import FixatedFolder, count_fixations
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.data.observer import blur_fixations, fixate, observe
 from augsal_transforms.data.scenes import Scene, render_scene
@@ -30,7 +28,7 @@ from augsal_transforms.data.spectral_residual import spectral_residual
 from augsal_transforms.editor.batching import seeded_noise
 from augsal_transforms.editor.canvas import resize
 from augsal_transforms.editor.prompts import encode_prompts
-from augsal_transforms.losses import correlation_coefficient, kl_divergence
+from augsal_transforms.metrics import cc, kld, nss, sim
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 from augsal_transforms.readouts.areas import draw_patches, pool_area, rectangles
 from augsal_transforms.readouts.features import decoder_convolutions, decoder_features
@@ -39,17 +37,14 @@ from augsal_transforms.readouts.predictor import WEIGHTS, ReadoutConfig, Readout
 SERIES, OTHER_SERIES = 2025, 2026  # held out: nothing was trained or tuned on them
 PATCHES, BATCH = 8, 16
 R2_BARS = dict(zip(PROPERTIES, (0.90, 0.90, 0.90, 0.90, 0.75, 0.60), strict=True))
-METRICS = ("CC", "KLD", "SIM", "NSS")
+METRICS = ("CC", "KLD", "SIM", "NSS")  # as pysaliency defines them
 
 
 def metrics(prediction: Tensor, saliency_map: Tensor, fixations: Tensor) -> Tensor:
     """CC, KLD, SIM and NSS of one map (1, H, W) against a map and the fixations (N, 2) it was made of."""
-    a, b = (field.double() for field in (prediction, saliency_map))
-    similarity = torch.minimum(a / a.sum(), b / b.sum()).sum()
-    standard = (a[0] - a.mean()) / a.std(correction=0).clamp(min=1e-12)
-    nss = standard[fixations[:, 1], fixations[:, 0]].mean()
-    cc, kld = correlation_coefficient(a[None], b[None])[0], kl_divergence(a[None], b[None])[0]
-    return torch.stack([cc, kld, similarity, nss])
+    values = [metric(prediction, saliency_map)[0] for metric in (cc, kld, sim)]
+    size = (saliency_map.shape[-2], saliency_map.shape[-1])
+    return torch.stack([*values, nss(prediction, count_fixations(fixations, size))[0]])
 
 
 def read(predictor: SaliencyPredictor, images: list[Tensor], areas: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,24 +124,16 @@ def saliency(predictor: SaliencyPredictor, scenes: list[Scene]) -> Iterator[Figu
 
 def photographs(predictor: SaliencyPredictor, folder: Path) -> Iterator[Figure]:
     """SR on photographs with human fixations; no bar: the bundled model never saw a photograph."""
-    dataset = SaliencyFolder(folder, captions={})
-    table = json.loads((folder / "annotations" / "fixations_train2014.json").read_text())
-    stems = {image["id"]: Path(image["file_name"]).stem for image in table["images"]}
-    points: dict[str, list[Any]] = {}
-    for entry in table["annotations"]:
-        points.setdefault(stems[entry["image_id"]], []).extend(entry["fixations"])
+    dataset = FixatedFolder(folder, captions={})
     images = [to_rgb_image(dataset[n]["image"]).as_subclass(Tensor) for n in range(len(dataset))]
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
     maps = [to_saliency_map(dataset[n]["saliency_map"], size).as_subclass(Tensor) for n, size in enumerate(sizes)]
     predicted = predictor.predict(images)
     rows: dict[str, list[Tensor]] = {"SR": [], "centre bias": [], "spectral residual": []}
     for n, name in enumerate(dataset.names):
-        height, width = sizes[n]
-        fixations = torch.tensor(points[name]).flip(1) - 1  # one-based rows and columns
-        fixations = torch.stack([fixations[:, 0].clamp(0, width - 1), fixations[:, 1].clamp(0, height - 1)], dim=1)
         centre = torch.stack([resize(maps[k], sizes[n]) for k in range(len(maps)) if k != n]).mean(0)
         for key, field in zip(rows, (predicted[n], centre, spectral_residual(images[n])), strict=True):
-            rows[key].append(metrics(field, maps[n], fixations))
+            rows[key].append(metrics(field, maps[n], dataset.fixations(name)))
     for key, values in rows.items():
         yield Figure(f"{key} on {len(images)} photographs", _row(torch.stack(values).mean(0).tolist()))
 

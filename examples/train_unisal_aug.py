@@ -27,7 +27,7 @@ from augsal_transforms import AugmentedSaliencyLoss, SaliencyDiffusionAugment, S
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.data.scenes import SceneDataset
-from augsal_transforms.losses import correlation_coefficient, kl_divergence
+from augsal_transforms.metrics import cc, kld
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -106,8 +106,8 @@ def evaluate(model: CompactUnisal, dataset: Any, options: argparse.Namespace) ->
     scores: dict[str, list[Tensor]] = {"CC": [], "KLD": []}
     for batch in loader:
         prediction = model(batch["image"].to(options.device)).cpu()
-        scores["CC"].append(correlation_coefficient(prediction, batch["saliency_map"]))
-        scores["KLD"].append(kl_divergence(prediction, batch["saliency_map"]))
+        scores["CC"].append(cc(prediction, batch["saliency_map"]))
+        scores["KLD"].append(kld(prediction, batch["saliency_map"]))
     return {name: torch.cat(values).mean().item() for name, values in scores.items()}
 
 

@@ -98,3 +98,42 @@ def test_scenes_are_written_as_a_data_set_and_never_over_another(tmp_path):
     again = augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--size", "48")
     assert again.exit_code == 2
     assert "exists already" in again.output
+
+
+def test_evaluate_scores_a_model_and_a_folder_of_its_maps_alike(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_model.py").write_text("def centre(image):\n    return image[:1] * 0 + image.mean(0, True)\n")
+    augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--split", "val", "--size", "48")
+    options = ("--data", tmp_path / "scenes", "--edition", "series 0", "--preset", "mit_matlab")
+    result = augsal("evaluate", "--model", "own_model:centre", *options, "--json", tmp_path / "scores.json")
+    assert result.exit_code == 0, result.output
+    assert "own_model:centre on" in result.stdout
+    assert "edition series 0: 2 images, 384 fixations; definitions of 'mit_matlab'" in result.stdout
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert f"nss           {scores['metrics']['nss']['mean']:8.4f}  mean at fixations" in result.stdout
+
+    for path in (tmp_path / "scenes" / "images" / "val").glob("*.jpg"):
+        pixels = np.asarray(PIL.Image.open(path), float).mean(2)
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        PIL.Image.fromarray(pixels.round().astype("uint8")).save(tmp_path / "maps" / f"{path.stem}.png")
+    assert augsal("evaluate", "--pred", "maps", *options, "--json", tmp_path / "stored.json").exit_code == 0
+    stored = json.loads((tmp_path / "stored.json").read_text())
+    for metric in ("cc", "sim", "kld", "nss"):
+        assert stored["metrics"][metric]["mean"] == pytest.approx(scores["metrics"][metric]["mean"], abs=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "give either --pred, a folder of maps, or --model"),
+        (["--model", "bundled", "--pred", "."], "give either"),
+        (["--model", "nowhere:model"], "there is no module 'nowhere' here"),
+        (["--model", "bundled", "--preset", "mit"], "`preset` must be one of"),
+        (["--pred", "nowhere"], "nowhere has no prediction of 1 of 1 images"),
+    ],
+)
+def test_evaluate_says_what_is_missing(tmp_path, options, words):
+    augsal("scenes", "--out", tmp_path / "scenes", "--count", "1", "--size", "48")
+    result = augsal("evaluate", "--data", tmp_path / "scenes", *options)
+    assert result.exit_code == 2
+    assert words in result.output

@@ -124,8 +124,8 @@ def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
     plain = plain[None] if plain.ndim == 2 else plain
     if plain.ndim != 3 or plain.shape[0] not in (1, 3, 4) or 0 in plain.shape:
         raise ValueError(f"`saliency_map` must be (H, W) or (1, H, W) and not empty, got {tuple(plain.shape)}.")
-    grey = plain.float() if len(plain) == 1 else plain[:3].float().mean(0, keepdim=True)
-    scaled = grey / 255 if plain.dtype == torch.uint8 else _scaled(grey)
+    field = plain[:3].float().mean(0, keepdim=True) if len(plain) > 1 else plain.float()
+    scaled = field / 255 if plain.dtype == torch.uint8 else _scaled(field)
     if scaled.shape[-2:] != size:
         scaled = functional.resize_image(scaled, list(size), antialias=True).clamp(0, 1)
     return SaliencyMap(scaled)

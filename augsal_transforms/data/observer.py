@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d, spatial_gradient
 from torch import Tensor
 
+from augsal_transforms.data.fixations import count_fixations
+
 VIEWERS = 24
 FIXATIONS = 8  # per viewer
 CUES = {"luminance": 0.24, "color": 0.22, "orientation": 0.12, "size": 0.08, "objects": 0.34}
@@ -145,10 +147,7 @@ def blur_fixations(fixations: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         (1, H, W) float32, scaled to a maximum of 1.
     """
-    height, width = size
-    places = fixations[:, 1] * width + fixations[:, 0]
-    counts = torch.bincount(places, minlength=height * width).view(1, height, width)
-    blurred = _blur(counts.float(), BLUR * height)
+    blurred = _blur(count_fixations(fixations, size).float(), BLUR * size[0])
     return blurred / blurred.amax()
 
 

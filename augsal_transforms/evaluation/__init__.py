@@ -1,0 +1,1 @@
+"""What a prediction is worth: metrics over a data set."""
