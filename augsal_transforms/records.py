@@ -1,8 +1,8 @@
 """One edit as bytes: its key, and a safetensors record that holds only what the edit changed.
 
-Outside the edit mask nothing changed, so a record keeps the mask's bounding rectangle, as lossless WebP: the
-mask, and the difference of the edited image to the original (modulo 256, 0 shown as 128). Added to the
-original, whose pixel hash is checked, it gives the edited image back to the bit.
+Outside the edit mask nothing changed, so a record keeps the mask's bounding rectangle, as one lossless WebP: the
+difference of the edited image to the original (modulo 256, 0 shown as 128), and the mask as its alpha. Added to
+the original, whose pixel hash is checked, it gives the edited image back to the bit.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+from torchvision.io import ImageReadMode, decode_webp
 
 from augsal_transforms.data.images import read_image, to_rgb_image
 from augsal_transforms.editor.edits import Color, Edit
@@ -174,8 +175,7 @@ def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str =
     account = {name: getattr(result, name) for name in _ACCOUNT}
     account |= {**vars(key), "schema": SCHEMA, "place": [top, left], "size": [height, width], "source": source}
     tensors = {
-        "difference": _as_tensor(_to_webp(difference + 128)),  # small ones of either sign lie together
-        "edit_mask": _as_tensor(_to_webp(inside.expand(3, -1, -1))),
+        "rectangle": _as_tensor(_to_webp(torch.cat([difference + 128, inside[None]]))),
         "region": result.region.float().cpu().contiguous(),
     }
     text = json.dumps({**account, "about": about}, sort_keys=True, allow_nan=False)
@@ -191,12 +191,8 @@ def decode(record: bytes) -> StoredEdit | None:
             return None
         content = json.loads(account)
         height, width = content["size"]
-        return StoredEdit(
-            account=content,
-            region=tensors["region"],
-            difference=_from_webp(tensors["difference"].numpy().tobytes(), height, width) - 128,
-            edit_mask=_from_webp(tensors["edit_mask"].numpy().tobytes(), height, width)[0],
-        )
+        rectangle = _from_webp(tensors["rectangle"], height, width)
+        return StoredEdit(content, tensors["region"], difference=rectangle[:3] - 128, edit_mask=rectangle[3])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError, struct.error):
         return None
 
@@ -236,22 +232,23 @@ def _bounding_box(mask: Tensor) -> tuple[int, int, int, int]:
     return top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
 
 
-def _to_webp(picture: Tensor) -> bytes:
-    if not picture.numel():
+def _to_webp(rectangle: Tensor) -> bytes:
+    if not rectangle.numel():
         return b""
     file = io.BytesIO()
-    # A third smaller than with quality and method 0, and read as fast; writing takes 20 ms more.
-    options = {"lossless": True, "quality": 20, "method": 1}
-    PIL.Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(file, "WEBP", **options)
+    # `exact`: what lies under an alpha of 0 is kept too. On photographs a quarter smaller, and read faster, than
+    # with quality and method 0; writing takes 25 ms more, beside the editor.
+    options = {"lossless": True, "exact": True, "quality": 50, "method": 2}
+    PIL.Image.fromarray(rectangle.permute(1, 2, 0).contiguous().numpy()).save(file, "WEBP", **options)
     return file.getvalue()
 
 
-def _from_webp(data: bytes, height: int, width: int) -> Tensor:
-    if not data:
-        return torch.zeros(3, height, width, dtype=torch.uint8)
-    with PIL.Image.open(io.BytesIO(data), formats=("WEBP",)) as picture:
-        pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
-    if pixels.shape != (3, height, width):
+def _from_webp(data: Tensor, height: int, width: int) -> Tensor:
+    """Difference + 128 and mask, (4, h, w)."""
+    if not len(data):
+        return torch.zeros(4, height, width, dtype=torch.uint8)
+    pixels: Tensor = decode_webp(data, ImageReadMode.RGB_ALPHA)  # 1.9 ms where Pillow takes 3.4
+    if pixels.shape != (4, height, width):
         raise ValueError("The rectangle has another size than its place.")
     return pixels
 

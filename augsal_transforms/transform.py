@@ -207,7 +207,7 @@ class SaliencyDiffusionAugment(v2.Transform):
                 self._keep(cause)
             elif edit is None or edit.is_null:
                 self.counts["by chance"] += 1
-            elif not saliency_map.any():
+            elif not saliency_map.max():
                 self._keep(_EMPTY_MAP)
             else:
                 jobs.append((leaves[-1], _caption(sample), edit, seed))
@@ -238,7 +238,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         if torch.rand((), generator=generator).item() >= self.p:
             self.counts["by chance"] += 1
             return
-        if not leaves["saliency_map"].any():
+        if not leaves["saliency_map"].max():
             self._keep(_EMPTY_MAP)
             return
         image = leaves["image"].as_subclass(Tensor)

@@ -92,7 +92,7 @@ def test_only_the_rectangle_is_stored():
 
 
 def test_a_record_is_plain_safetensors(record):
-    assert set(load(record)) == {"difference", "edit_mask", "region"}
+    assert set(load(record)) == {"rectangle", "region"}
 
 
 def test_a_record_says_what_it_is_without_its_pixels(record, tmp_path):

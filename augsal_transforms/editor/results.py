@@ -96,7 +96,7 @@ class EditedImage:
     @property
     def is_edited(self) -> bool:
         """Whether any pixel could change."""
-        return bool(self.edit_mask.any())
+        return bool(self.edit_mask.max() > 0)
 
 
 def unedited(analysis: ImageAnalysis, edit: Edit) -> EditedImage:
