@@ -532,7 +532,8 @@ def test_maps_given_as_arrays_come_back_in_their_own_range(editor, scale):
 
 @pytest.fixture(scope="module")
 def predictor(editor):
-    from augsal_transforms.readouts.predictor import ReadoutConfig, Readouts, SaliencyPredictor
+    from augsal_transforms import SaliencyPredictor
+    from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
