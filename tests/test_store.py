@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 import os
 import stat
@@ -7,11 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from records import EDITS, edited, filled, key_of, picture
 
 from augsal_transforms import Contrast, EditStore
-from augsal_transforms.identity import describe, editor_identity, model_fingerprint
 
 TESTS = Path(__file__).parent
 
@@ -198,37 +195,3 @@ def test_another_user_reads_what_we_wrote_and_cannot_write(store):
         os._exit(0)
     os.waitpid(child, 0)
     assert receiver.recv() == ([True] * 4, "PermissionError")
-
-
-def test_an_editor_is_known_by_its_weights_and_settings_and_not_by_its_place(editor, sd2_folder, tmp_path):
-    import dataclasses
-    import shutil
-
-    from augsal_transforms import SaliencyEditor
-
-    identity = editor_identity(editor)
-    assert json.loads(json.dumps(identity, allow_nan=False)) == identity
-    shutil.copytree(editor.model.folder, tmp_path / "copy")
-    moved = SaliencyEditor.from_pretrained(str(tmp_path / "copy"))
-    assert editor_identity(moved) == identity
-    config = editor.config
-    assert editor_identity(dataclasses.replace(editor, config=dataclasses.replace(config, batch_size=3))) == identity
-    other = [
-        editor_identity(dataclasses.replace(editor, config=dataclasses.replace(config, guidance=0.5))),
-        editor_identity(SaliencyEditor.from_pretrained(str(sd2_folder))),
-        editor_identity(SaliencyEditor.from_pretrained(str(tmp_path / "copy"), dtype=torch.bfloat16)),
-    ]
-    assert identity not in other
-    weights = next((tmp_path / "copy" / "unet").glob("*.safetensors"))
-    changed = bytearray(weights.read_bytes())
-    step = len(changed) // 200  # a retrained network differs everywhere
-    for position in range(len(changed) // 2, len(changed), step):
-        changed[position] ^= 1
-    weights.write_bytes(changed)
-    assert model_fingerprint(tmp_path / "copy") != identity["model"]
-
-
-def test_a_record_names_the_licence_of_the_weights(bundled, editor):
-    assert describe(bundled)["licence"] == "Apache-2.0"
-    assert describe(editor)["licence"] == "see the model's card"
-    assert describe(bundled)["versions"]["torch"] in torch.__version__
