@@ -39,6 +39,8 @@ FLOORS = {
     "identity": 4,
     "records": 4,
     "store": 4,
+    "stored": 4,
+    "sample": 4,
     "progress": 4,
     "upkeep": 5,
     "workers": 1,
