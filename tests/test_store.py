@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import stat
 import subprocess
@@ -6,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from permissions import IS_ROOT, another_user, open_the_way, small_disk
 from records import EDITS, edited, filled, key_of, picture
 
 from augsal_transforms import Contrast, EditStore
@@ -153,11 +153,9 @@ print(len(list(store.records())), len(list(store.leftovers())), sum(store.read(p
     assert [int(n) for n in run("-c", program).split()] == [errno.EFBIG, 4, 0, 4]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small file system needs root")
+@pytest.mark.skipif(not IS_ROOT, reason="mounting a small file system needs root")
 def test_a_full_file_system_leaves_no_partial_file(tmp_path):
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", tmp_path], capture_output=True).returncode:
-        pytest.skip("a file system cannot be mounted here")
-    try:
+    with small_disk(tmp_path, "300k"):
         store, written = filled(EditStore(tmp_path)), 0
         with pytest.raises(OSError, match="No space left"):
             for n in range(9):
@@ -167,31 +165,14 @@ def test_a_full_file_system_leaves_no_partial_file(tmp_path):
                 written += 1
         assert list(store.leftovers()) == []
         assert sum(store.read(path) is not None for path in store.records()) == 8 + written > 8
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="becoming another user needs root")
+@pytest.mark.skipif(not IS_ROOT, reason="becoming another user needs root")
 def test_another_user_reads_what_we_wrote_and_cannot_write(store):
-    def other_user(connection):
-        os.setuid(65534)
+    open_the_way(store.folder)
+    with another_user():
         reader = EditStore(store.folder)
-        read = [reader.read(edit.path) is not None for edit in reader.held(picture(0))]
-        try:
+        assert all(reader.read(edit.path) is not None for edit in reader.held(picture(0)))
+        assert len(reader.held(picture(0))) == 4
+        with pytest.raises(PermissionError):
             reader.put(key_of(picture(4), EDITS[0]), picture(4), edited(picture(4), EDITS[0]))
-            connection.send((read, "written"))
-        except OSError as error:
-            connection.send((read, type(error).__name__))
-
-    folder = store.folder
-    while folder != folder.parent:  # pytest's own folders are private
-        if folder.stat().st_uid == 0 and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-        folder = folder.parent
-    receiver, sender = multiprocessing.Pipe()
-    child = os.fork()
-    if not child:
-        other_user(sender)
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert receiver.recv() == ([True] * 4, "PermissionError")
