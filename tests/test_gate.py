@@ -170,6 +170,22 @@ def test_a_gate_is_loaded_with_its_editor_by_the_name_of_its_folder(editor, keen
     )  # saved in half precision
 
 
+def test_a_gate_reads_a_model_of_lower_precision(editor, keen):
+    lower = SaliencyEditor.from_pretrained(str(editor.model.folder), dtype=torch.bfloat16, gate=keen.gate)
+    (one,), (other,) = edit(lower, [Brightness(0.15)]), edit(keen, [Brightness(0.15)])
+    assert "LLFR" in one.bound_by
+    assert one.strength == pytest.approx(other.strength, rel=0.2)
+
+
+@pytest.mark.gpu
+def test_a_gate_reads_on_the_gpu_and_the_callers_readouts_stay_where_they_are(editor, keen):
+    on_gpu = SaliencyEditor.from_pretrained(str(editor.model.folder), device="cuda", gate=keen.gate)
+    (one,), (other,) = edit(on_gpu, [Brightness(0.15)]), edit(keen, [Brightness(0.15)])
+    assert one.bound_by == other.bound_by
+    assert one.strength == pytest.approx(other.strength, rel=0.05)
+    assert next(keen.gate.parameters()).device.type == "cpu"
+
+
 def test_a_gate_that_cannot_read_these_passes_is_refused(editor, keen, sd2_folder):
     with pytest.raises(ValueError, match=r"were trained on the U-Net of another editor .*augsal train-readouts"):
         SaliencyEditor.from_pretrained(str(sd2_folder), gate=keen.gate)

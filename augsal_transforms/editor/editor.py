@@ -7,6 +7,7 @@ decoder's pseudo-inverse (Sec. 4.2), D the decoder. Read ``_analyse_batch``, the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,8 @@ class SaliencyEditor:
         folder = locate_model(name, revision=revision, local_files_only=local_files_only)
         model = load_model(folder, device=torch.device(device), dtype=dtype)
         calibration = calibration or Calibration.load(folder, folder) or Calibration.published()
-        readouts = load_readouts(gate)[0] if isinstance(gate, (str, Path)) else gate
-        readouts = readouts and readouts.to(model.device)
+        readouts = load_readouts(gate)[0] if isinstance(gate, (str, Path)) else deepcopy(gate)
+        readouts = readouts and readouts.to(model.device)  # a copy: the caller's stay where they are
         return cls(model, calibration.to(model.device), config or EditConfig(), name, readouts)
 
     def __post_init__(self) -> None:
