@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augsal_transforms.editor.editor import SaliencyEditor
+    from augsal_transforms.readouts.readouts import Readouts
 
 _SAMPLES, _SAMPLE = 64, 4096  # of a weight file, and bytes each
 
@@ -27,7 +28,17 @@ def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
         "calibration": calibration.hexdigest(),
         "dtype": str(editor.model.unet.dtype).removeprefix("torch."),
         "config": {name: repr(value) if isinstance(value, float) else value for name, value in config.items()},
+        **({"gate": gate_fingerprint(editor.gate)} if editor.gate is not None else {}),
     }
+
+
+def gate_fingerprint(readouts: Readouts) -> str:
+    """SHA-256 of what LLFR reads with: the low-level features and the photometric heads."""
+    digest = hashlib.sha256()
+    for part in (readouts.low, readouts.photometric):
+        for name, weight in part.state_dict().items():
+            digest.update(name.encode() + weight.cpu().float().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def model_fingerprint(folder: Path) -> str:

@@ -8,39 +8,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import PIL.Image
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from augsal_transforms.data.images import to_rgb_image, to_saliency_map
+from augsal_transforms.data.images import to_rgb_image
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Brightness, Color, Contrast, Edit
 from augsal_transforms.editor.results import EditedImage
-from augsal_transforms.randomness import keyed_generator, pixel_hash
+from augsal_transforms.randomness import keyed_generator
 from augsal_transforms.readouts.predictor import SaliencyPredictor
-from augsal_transforms.records import image_hash
+from augsal_transforms.sample import (
+    PICTURES,
+    edited_leaves,
+    is_picture,
+    read_caption,
+    read_image_id,
+    read_map,
+    unedited_leaves,
+)
 from augsal_transforms.store import EditStore
-from augsal_transforms.tv_tensors import EditMask, SaliencyMap
+from augsal_transforms.stored import draw_stored
 
-_PICTURES = {
-    "image": tv_tensors.Image,
-    "edited_image": tv_tensors.Image,
-    "saliency_map": SaliencyMap,
-    "edit_mask": EditMask,
-}
 _LONE_IMAGE = (
     "SaliencyDiffusionAugment needs an image with its saliency map: a dict with 'image' and 'saliency_map', or an "
     "(image, saliency_map) tuple, got {}. For a pipeline that transforms the image alone, wrap the data set: "
     "AugmentedDataset(dataset, augment, image_transform=..., saliency_transform=...)."
 )
 _EMPTY_MAP = "`saliency_map` is all zeros."
-_NOT_HELD = (
-    "the store holds no edit of this image. Edits are found by the original's pixels: was it filled from this data, "
-    "and is the augmentation first in the Compose, before resizes and crops?"
-)
 
 
 class SaliencyDiffusionAugment(v2.Transform):
@@ -151,9 +146,11 @@ class SaliencyDiffusionAugment(v2.Transform):
         """Augment one sample."""
         sample = inputs[0] if len(inputs) == 1 else inputs
         if isinstance(sample, Mapping):
-            return {**sample, **self._augment(sample)}
-        if isinstance(sample, (tuple, list)) and len(sample) >= 2 and _is_picture(sample[0]) and _is_picture(sample[1]):
-            added = self._augment({"image": sample[0], "saliency_map": sample[1]})
+            if self._lacking(sample):
+                raise TypeError(_LONE_IMAGE.format(f"a dict with the keys {sorted(map(str, sample))}"))
+            return {**sample, **self._augment([sample])[0]}
+        if isinstance(sample, (tuple, list)) and len(sample) >= 2 and is_picture(sample[0]) and is_picture(sample[1]):
+            (added,) = self._augment([{"image": sample[0], "saliency_map": sample[1]}])
             pair = (added.pop("image"), added.pop("saliency_map"))
             return type(sample)((*pair, *sample[2:], added))
         raise TypeError(_LONE_IMAGE.format(type(sample).__name__))
@@ -163,46 +160,39 @@ class SaliencyDiffusionAugment(v2.Transform):
 
         Args:
             batch: ``image`` (B, 3, H, W), ``saliency_map`` (B, 1, H, W) and, optionally, ``prompt`` and
-                ``image_id`` (lists or tensors of length B), before Normalize.
+                ``image_id`` (lists or tensors of length B), before Normalize. With a ``predictor`` a batch
+                without maps gets them from it.
 
         Returns:
             The batch with the same keys as a sample, each of length B, the pictures on the images' device.
         """
-        missing = {"image", "saliency_map"} - set(batch)
-        if missing:
-            raise TypeError(f"`batch` must have 'image' and 'saliency_map', lacks {', '.join(sorted(missing))}.")
-        optional = [key for key in ("prompt", "image_id") if key in batch]
-        images, device = batch["image"], batch["image"].device
-        rows = [{key: batch[key][n] for key in ("image", "saliency_map", *optional)} for n in range(len(images))]
-        added = torch.utils.data.default_collate(self._augment_all(rows))
+        if lacking := self._lacking(batch):
+            raise TypeError(f"`batch` must have 'image' and 'saliency_map', lacks {', '.join(lacking)}.")
+        keys = [key for key in ("image", "saliency_map", "prompt", "image_id") if key in batch]
+        device, rows = batch["image"].device, [{key: batch[key][n] for key in keys} for n in range(len(batch["image"]))]
+        added = torch.utils.data.default_collate(self._augment(rows))
         moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in added.items()}
         # Collation drops the types by which later v2 transforms know what to do with a picture.
-        return {**batch, **{key: _PICTURES[key](value) if key in _PICTURES else value for key, value in moved.items()}}
+        return {**batch, **{key: PICTURES[key](value) if key in PICTURES else value for key, value in moved.items()}}
 
-    def _augment(self, sample: Mapping[str, Any]) -> dict[str, Any]:
-        predicted: dict[str, Any] = {}
-        if self.predictor and "image" in sample:
-            predicted = {"is_predicted": torch.tensor("saliency_map" not in sample)}
-            if predicted["is_predicted"]:
-                check_worker(self.predictor.editor.model.device, torch.cuda._is_in_bad_fork())
-                image = to_rgb_image(sample["image"]).as_subclass(Tensor)
-                sample = {**sample, "saliency_map": self.predictor.predict([image])[0]}
-                self.counts["map predicted"] += 1
-        if "image" not in sample or "saliency_map" not in sample:
-            raise TypeError(_LONE_IMAGE.format(f"a dict with the keys {sorted(map(str, sample))}"))
-        return {**self._augment_all([sample])[0], **predicted}
+    def _lacking(self, sample: Mapping[str, Any]) -> list[str]:
+        needed = ["image"] if self.predictor else ["image", "saliency_map"]
+        return [key for key in needed if key not in sample]
 
-    def _augment_all(self, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Leaves for each sample; the samples that an edit is drawn for go through the editor together."""
+    def _augment(self, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Leaves for each sample; those that a map or an edit is made for go through the networks together."""
         images = [to_rgb_image(sample["image"]) for sample in samples]
+        predicted = self._predict(samples, images)
         leaves, jobs = [], []
-        for sample, image in zip(samples, images, strict=True):
-            saliency_map, cause = _read_map(sample["saliency_map"], image)
-            leaves.append(_unedited_leaves(image, saliency_map))
+        for n, (sample, image) in enumerate(zip(samples, images, strict=True)):
+            saliency_map, cause = read_map(predicted[n] if n in predicted else sample["saliency_map"], image)
+            leaves.append(unedited_leaves(image, saliency_map))
+            if self.predictor:
+                leaves[-1]["is_predicted"] = torch.tensor(n in predicted)
             if self._store is not None:
-                self._read(self._store, leaves[-1], cause, _image_id(sample, image))
+                self._read(self._store, leaves[-1], cause, read_image_id(sample, image))
                 continue
-            edit, seed = self._draw(_image_id(sample, image))
+            edit, seed = self._draw(read_image_id(sample, image))
             if cause:
                 self._keep(cause)
             elif edit is None or edit.is_null:
@@ -210,10 +200,19 @@ class SaliencyDiffusionAugment(v2.Transform):
             elif not saliency_map.max():
                 self._keep(_EMPTY_MAP)
             else:
-                jobs.append((leaves[-1], _caption(sample), edit, seed))
+                jobs.append((leaves[-1], read_caption(sample), edit, seed))
         if jobs:
             self._edit(jobs)
         return leaves
+
+    def _predict(self, samples: Sequence[Mapping[str, Any]], images: Sequence[Tensor]) -> dict[int, Tensor]:
+        """The predictor's maps of the samples that have none, by their place."""
+        lacking = [n for n, sample in enumerate(samples) if "saliency_map" not in sample]
+        if self.predictor is None or not lacking:
+            return {}
+        check_worker(self.predictor.editor.model.device, torch.cuda._is_in_bad_fork())
+        self.counts["map predicted"] += len(lacking)
+        return dict(zip(lacking, self.predictor.predict([images[n].as_subclass(Tensor) for n in lacking]), strict=True))
 
     def _draw(self, image_id: str) -> tuple[Edit | None, int]:
         """The edit of a sample, or ``None``, and the seed of its pixels."""
@@ -234,27 +233,16 @@ class SaliencyDiffusionAugment(v2.Transform):
         generator = self._generator(image_id)
         if cause:
             self._keep(cause)
-            return
-        if torch.rand((), generator=generator).item() >= self.p:
+        elif torch.rand((), generator=generator).item() >= self.p:
             self.counts["by chance"] += 1
-            return
-        if not leaves["saliency_map"].max():
+        elif not leaves["saliency_map"].max():
             self._keep(_EMPTY_MAP)
-            return
-        image = leaves["image"].as_subclass(Tensor)
-        name = image_hash(image)
-        held = store.held(name)
-        if not held:
-            self._keep(_NOT_HELD)
-            return
-        kinds = sorted({edit.kind for edit in held})
-        kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
-        of_kind = [edit for edit in held if edit.kind == kind]
-        stored = store.read(of_kind[int(torch.randint(len(of_kind), (), generator=generator))].path)
-        if stored is None or stored.account["image"] != name:
-            self._keep("the store's record is damaged or cannot be read.")
-            return
-        self._take(leaves, stored.onto(image, known_hash=name))
+        else:
+            drawn = draw_stored(store, leaves["image"].as_subclass(Tensor), generator)
+            if isinstance(drawn, str):
+                self._keep(drawn)
+            else:
+                self._take(leaves, drawn)
 
     def _edit(self, jobs: list[tuple[dict[str, Any], str, Edit, int]]) -> None:
         """Edit the samples drawn for it, in place; those that cannot be are kept and counted."""
@@ -282,7 +270,7 @@ class SaliencyDiffusionAugment(v2.Transform):
     def _take(self, leaves: dict[str, Any], result: EditedImage) -> None:
         if result.is_edited:
             self.counts["edited"] += 1
-            leaves.update(_edited_leaves(result))
+            leaves.update(edited_leaves(result))
         else:
             self._keep("nothing to edit: no word's attention meets the saliency map.")
 
@@ -303,51 +291,3 @@ def check_worker(device: torch.device, in_bad_fork: bool) -> None:
             "The editor is on CUDA and this is a forked data loader worker. Fill a store once and read edits from it, "
             "or call `augment.batch(batch)` on the GPU after collation, or use `num_workers=0`."
         )
-
-
-def _read_map(saliency_map: Any, image: Tensor) -> tuple[SaliencyMap, str]:
-    """The map as a tensor; where its values are no map, zeros and what is wrong with them."""
-    size = (image.shape[-2], image.shape[-1])
-    try:
-        return SaliencyMap(to_saliency_map(saliency_map, size).to(image.device)), ""
-    except ValueError as error:
-        return SaliencyMap(torch.zeros(1, *size, device=image.device)), str(error)
-
-
-def _is_picture(value: Any) -> bool:
-    return isinstance(value, (PIL.Image.Image, np.ndarray)) or (isinstance(value, Tensor) and value.ndim >= 2)
-
-
-def _image_id(sample: Mapping[str, Any], image: Tensor) -> str:
-    image_id = sample.get("image_id")
-    if image_id is None:
-        return pixel_hash(image)
-    return str(image_id.item() if isinstance(image_id, Tensor) else image_id)
-
-
-def _caption(sample: Mapping[str, Any]) -> str:
-    return str(sample.get("prompt") or "")
-
-
-def _unedited_leaves(image: tv_tensors.Image, saliency_map: SaliencyMap) -> dict[str, Any]:
-    return {
-        "image": image,
-        "saliency_map": saliency_map,
-        "edited_image": tv_tensors.Image(image.clone()),
-        "edit_mask": EditMask(torch.zeros(1, *image.shape[-2:], device=image.device)),
-        "is_edited": torch.tensor(False),
-        "edit_kind": "none",
-        "edit_alpha": 0.0,
-        "edit_word": "",
-    }
-
-
-def _edited_leaves(result: EditedImage) -> dict[str, Any]:
-    return {
-        "edited_image": tv_tensors.Image(result.image),
-        "edit_mask": EditMask(result.edit_mask),
-        "is_edited": torch.tensor(True),
-        "edit_kind": result.kind,
-        "edit_alpha": result.alpha,
-        "edit_word": result.word,
-    }

@@ -32,7 +32,7 @@ from augsal_transforms.metrics import cc, kld, nss, sim
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 from augsal_transforms.readouts.areas import draw_patches, pool_area, rectangles
 from augsal_transforms.readouts.features import decoder_convolutions, decoder_features
-from augsal_transforms.readouts.predictor import WEIGHTS, ReadoutConfig, Readouts
+from augsal_transforms.readouts.readouts import WEIGHTS, ReadoutConfig, Readouts
 
 SERIES, OTHER_SERIES = 2025, 2026  # held out: nothing was trained or tuned on them
 PATCHES, BATCH = 8, 16
@@ -154,7 +154,7 @@ def sizes(predictor: SaliencyPredictor, folder: Path) -> Iterator[Figure]:
         )
         taps = tuple(tuple(conv.out_channels for conv in block) for block in decoder_convolutions(unet))
         for width in (128, 384):
-            options = {"tap_channels": taps, "time_channels": 1280, "latent_channels": 4, "width": width}
+            options = {"unet": "", "tap_channels": taps, "time_channels": 1280, "latent_channels": 4, "width": width}
             readouts = Readouts(ReadoutConfig(classes=tuple(map(str, range(91))), **options))
             count = sum(p.numel() for p in readouts.parameters()) / 1e6
             yield Figure(f"on SD v1.5 at C = {width}, 91 classes", f"{count:.2f} M parameters")

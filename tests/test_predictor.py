@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from augsal_transforms import SaliencyEditor, SaliencyPredictor
-from augsal_transforms.readouts.predictor import ReadoutConfig, Readouts, upsample
+from augsal_transforms.readouts.predictor import upsample
+from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
 
 CLASSES = ("dog", "cat", "bus")
 
@@ -57,8 +58,10 @@ def test_the_editor_is_found_by_the_readouts_themselves(predictor, tmp_path):
 def test_readouts_of_one_editor_refuse_another(predictor, sd2_folder, tmp_path):
     predictor.save(tmp_path)
     other = SaliencyEditor.from_pretrained(str(sd2_folder))
-    with pytest.raises(ValueError, match=r"were trained on the U-Net of .*augsal train-readouts --editor"):
+    with pytest.raises(ValueError, match=r"were trained on the U-Net of another .*augsal train-readouts --editor"):
         SaliencyPredictor.from_pretrained(tmp_path, editor=other)
+    with pytest.raises(ValueError, match="finds their own"):
+        SaliencyPredictor(other, predictor.readouts)
 
 
 def test_a_folder_without_readouts_is_refused(tmp_path):
@@ -71,7 +74,7 @@ def test_a_retrained_unet_is_another_editor(predictor, tmp_path):
     description = json.loads((tmp_path / "augsal_readouts.json").read_text())
     description["editor"]["unet"] = "0" * 64
     (tmp_path / "augsal_readouts.json").write_text(json.dumps(description))
-    with pytest.raises(ValueError, match="is another one"):
+    with pytest.raises(ValueError, match="the U-Net of another editor"):
         SaliencyPredictor.from_pretrained(tmp_path, editor=predictor.editor)
 
 
@@ -80,7 +83,7 @@ def test_a_retrained_unet_is_another_editor(predictor, tmp_path):
     [({"width": 12}, "`width`"), ({"classes": ()}, "`classes`"), ({"noise_level": 1.0}, "`noise_level`")],
 )
 def test_sizes_that_cannot_be_are_refused(options, words):
-    sizes = {"tap_channels": ((8,),), "time_channels": 4, "latent_channels": 4, "classes": CLASSES}
+    sizes = {"unet": "", "tap_channels": ((8,),), "time_channels": 4, "latent_channels": 4, "classes": CLASSES}
     with pytest.raises(ValueError, match=words):
         ReadoutConfig(**{**sizes, **options})
 

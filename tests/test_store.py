@@ -1,5 +1,3 @@
-import json
-import multiprocessing
 import os
 import stat
 import subprocess
@@ -7,11 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
+from permissions import IS_ROOT, another_user, open_the_way, small_disk
 from records import EDITS, edited, filled, key_of, picture
 
 from augsal_transforms import Contrast, EditStore
-from augsal_transforms.identity import describe, editor_identity, model_fingerprint
 
 TESTS = Path(__file__).parent
 
@@ -156,11 +153,9 @@ print(len(list(store.records())), len(list(store.leftovers())), sum(store.read(p
     assert [int(n) for n in run("-c", program).split()] == [errno.EFBIG, 4, 0, 4]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small file system needs root")
+@pytest.mark.skipif(not IS_ROOT, reason="mounting a small file system needs root")
 def test_a_full_file_system_leaves_no_partial_file(tmp_path):
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", tmp_path], capture_output=True).returncode:
-        pytest.skip("a file system cannot be mounted here")
-    try:
+    with small_disk(tmp_path, "300k"):
         store, written = filled(EditStore(tmp_path)), 0
         with pytest.raises(OSError, match="No space left"):
             for n in range(9):
@@ -170,65 +165,14 @@ def test_a_full_file_system_leaves_no_partial_file(tmp_path):
                 written += 1
         assert list(store.leftovers()) == []
         assert sum(store.read(path) is not None for path in store.records()) == 8 + written > 8
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="becoming another user needs root")
+@pytest.mark.skipif(not IS_ROOT, reason="becoming another user needs root")
 def test_another_user_reads_what_we_wrote_and_cannot_write(store):
-    def other_user(connection):
-        os.setuid(65534)
+    open_the_way(store.folder)
+    with another_user():
         reader = EditStore(store.folder)
-        read = [reader.read(edit.path) is not None for edit in reader.held(picture(0))]
-        try:
+        assert all(reader.read(edit.path) is not None for edit in reader.held(picture(0)))
+        assert len(reader.held(picture(0))) == 4
+        with pytest.raises(PermissionError):
             reader.put(key_of(picture(4), EDITS[0]), picture(4), edited(picture(4), EDITS[0]))
-            connection.send((read, "written"))
-        except OSError as error:
-            connection.send((read, type(error).__name__))
-
-    folder = store.folder
-    while folder != folder.parent:  # pytest's own folders are private
-        if folder.stat().st_uid == 0 and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-        folder = folder.parent
-    receiver, sender = multiprocessing.Pipe()
-    child = os.fork()
-    if not child:
-        other_user(sender)
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert receiver.recv() == ([True] * 4, "PermissionError")
-
-
-def test_an_editor_is_known_by_its_weights_and_settings_and_not_by_its_place(editor, sd2_folder, tmp_path):
-    import dataclasses
-    import shutil
-
-    from augsal_transforms import SaliencyEditor
-
-    identity = editor_identity(editor)
-    assert json.loads(json.dumps(identity, allow_nan=False)) == identity
-    shutil.copytree(editor.model.folder, tmp_path / "copy")
-    moved = SaliencyEditor.from_pretrained(str(tmp_path / "copy"))
-    assert editor_identity(moved) == identity
-    config = editor.config
-    assert editor_identity(dataclasses.replace(editor, config=dataclasses.replace(config, batch_size=3))) == identity
-    other = [
-        editor_identity(dataclasses.replace(editor, config=dataclasses.replace(config, guidance=0.5))),
-        editor_identity(SaliencyEditor.from_pretrained(str(sd2_folder))),
-        editor_identity(SaliencyEditor.from_pretrained(str(tmp_path / "copy"), dtype=torch.bfloat16)),
-    ]
-    assert identity not in other
-    weights = next((tmp_path / "copy" / "unet").glob("*.safetensors"))
-    changed = bytearray(weights.read_bytes())
-    step = len(changed) // 200  # a retrained network differs everywhere
-    for position in range(len(changed) // 2, len(changed), step):
-        changed[position] ^= 1
-    weights.write_bytes(changed)
-    assert model_fingerprint(tmp_path / "copy") != identity["model"]
-
-
-def test_a_record_names_the_licence_of_the_weights(bundled, editor):
-    assert describe(bundled)["licence"] == "Apache-2.0"
-    assert describe(editor)["licence"] == "see the model's card"
-    assert describe(bundled)["versions"]["torch"] in torch.__version__

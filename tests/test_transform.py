@@ -532,7 +532,8 @@ def test_maps_given_as_arrays_come_back_in_their_own_range(editor, scale):
 
 @pytest.fixture(scope="module")
 def predictor(editor):
-    from augsal_transforms.readouts.predictor import ReadoutConfig, Readouts, SaliencyPredictor
+    from augsal_transforms import SaliencyPredictor
+    from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -552,6 +553,37 @@ def test_a_sample_without_a_map_gets_the_predictors_and_says_so(editor, predicto
     assert torch.equal(given["saliency_map"].as_subclass(torch.Tensor), whole["saliency_map"])
     assert augment.counts["map predicted"] == 1
     assert set(sample) == set(given)
+
+
+def test_a_batch_without_maps_gets_the_predictors_in_one_go(editor, predictor, monkeypatch):
+    def fresh():
+        return SaliencyDiffusionAugment(editor=editor, p=0.6, seed=3, predictor=predictor)
+
+    calls = []
+    predict = type(predictor).predict
+    monkeypatch.setattr(
+        type(predictor), "predict", lambda self, images: calls.append(len(images)) or predict(self, images)
+    )
+    samples = [{key: value for key, value in scene(n).items() if key != "saliency_map"} for n in range(5)]
+    augment = fresh()
+    together = augment.batch(default_collate(samples))
+    assert calls == [5]
+    assert augment.counts["map predicted"] == 5
+    assert together["is_predicted"].tolist() == [True] * 5
+    assert type(together["saliency_map"]) is SaliencyMap
+    alone = [fresh()(sample) for sample in samples]
+    assert together["edit_kind"] == [sample["edit_kind"] for sample in alone]
+    assert together["is_edited"].tolist() == [bool(sample["is_edited"]) for sample in alone]
+    for n, sample in enumerate(alone):
+        assert torch.allclose(together["saliency_map"][n], sample["saliency_map"], atol=1e-4)
+    given = fresh().batch(default_collate([scene(n) for n in range(5)]))
+    assert given["is_predicted"].tolist() == [False] * 5
+    assert set(given) == set(together)
+
+
+def test_a_batch_of_nothing_but_maps_is_refused_with_a_predictor_too(editor, predictor):
+    with pytest.raises(TypeError, match="lacks image"):
+        SaliencyDiffusionAugment(editor=editor, predictor=predictor).batch({"saliency_map": torch.rand(2, 1, 8, 8)})
 
 
 def test_without_a_predictor_the_contract_has_no_other_key_and_a_lone_image_stays_an_error(editor, predictor):

@@ -91,7 +91,8 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
             core = (analysis.edit_mask > 0.9).float()[None]
             for sign in (-1, 1):
                 edited_latent = analysis.latent + analysis.latent_mask * (sign * PROBE * channel)[:, None, None]
-                change = analysis.source.canvas.lift(editor.residual([analysis], edited_latent, nothing, [0.0])[0])
+                output = editor.denoise([analysis], edited_latent, nothing, [0.0])
+                change = analysis.source.canvas.lift(editor.residual([analysis], output)[0])
                 out += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
         rows.append(out / (2 * len(analyses)))
     return torch.stack(rows)

@@ -108,6 +108,12 @@ class DiffusionModel:
         return next_signal * (latent - sigma * noise) / signal + next_sigma * noise
 
 
+def check_finite(*outputs: Tensor) -> None:
+    """Refuse what a network returns when its precision does not suffice."""
+    if not all(bool(output.isfinite().all()) for output in outputs):
+        raise FloatingPointError("The model returned values that are not finite; load it with dtype=torch.float32.")
+
+
 @contextmanager
 def _in_float32(module: torch.nn.Module) -> Iterator[None]:
     dtype = next(module.parameters()).dtype

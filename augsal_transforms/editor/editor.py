@@ -7,7 +7,9 @@ decoder's pseudo-inverse (Sec. 4.2), D the decoder. Read ``_analyse_batch``, the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,24 +29,17 @@ from augsal_transforms.editor.canvas import (
     to_unit_range,
 )
 from augsal_transforms.editor.constraint import allowed_strength
-from augsal_transforms.editor.diffusion import DiffusionModel, load_model, locate_model
-from augsal_transforms.editor.edits import (
-    COLORS,
-    Brightness,
-    Color,
-    Contrast,
-    Edit,
-    scale_contrast,
-    shift_brightness,
-    shift_color,
-    toward_color,
-)
+from augsal_transforms.editor.diffusion import DiffusionModel, check_finite, load_model, locate_model
+from augsal_transforms.editor.edits import Contrast, Edit
 from augsal_transforms.editor.passes import attention_depth, source_pass, target_pass
-from augsal_transforms.editor.prompts import color_embedding, empty_embedding, encode_prompts, locate_words
+from augsal_transforms.editor.prompts import encode_prompts, locate_words
 from augsal_transforms.editor.region import normalise, refine_region, select_region, soft_threshold
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, unedited
-from augsal_transforms.photometry import PROPERTIES, photometric_properties, weighted_mean
+from augsal_transforms.editor.target import edit_latent, injection_weight, inserted_tokens
+from augsal_transforms.photometry import PROPERTIES, photometric_properties
 from augsal_transforms.randomness import keyed_generator, pixel_hash
+from augsal_transforms.readouts.gate import check_gate, check_told, read_properties, secant_strength
+from augsal_transforms.readouts.readouts import Readouts, load_readouts
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +51,14 @@ class SaliencyEditor:
         calibration: A, A⁺, γ and the bounds for this model.
         config: How edits are made.
         name: What the model was asked for by.
+        gate: Readouts whose LLFR must also find each edit within its bounds (Sec. 4.2), or ``None``.
     """
 
     model: DiffusionModel = field(repr=False)
     calibration: Calibration = field(repr=False)
     config: EditConfig
     name: str
+    gate: Readouts | None = field(default=None, repr=False)
 
     @classmethod
     def from_pretrained(
@@ -72,6 +69,7 @@ class SaliencyEditor:
         dtype: torch.dtype = torch.float32,
         config: EditConfig | None = None,
         calibration: Calibration | None = None,
+        gate: Readouts | str | Path | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
     ) -> SaliencyEditor:
@@ -83,17 +81,20 @@ class SaliencyEditor:
             dtype: Their precision: float32, float16 or bfloat16.
             config: How edits are made; ``None`` is ``EditConfig()``.
             calibration: A and the bounds; ``None`` takes those beside the model, or else the published ones.
+            gate: Readouts, ``"bundled"`` or their folder: LLFR gates edits too. ``None``: the pixels alone do.
             revision: Commit of a hub id; ``"sd-v1-5"`` has one pinned.
             local_files_only: Never ask the hub.
 
         Raises:
             FileNotFoundError: If the model or a part of it is not on disk and cannot be fetched.
-            ValueError: If it is not a Stable Diffusion 1.x or 2.x text-to-image model.
+            ValueError: If it is not a Stable Diffusion 1.x or 2.x text-to-image model, or ``gate`` does not fit it.
         """
         folder = locate_model(name, revision=revision, local_files_only=local_files_only)
         model = load_model(folder, device=torch.device(device), dtype=dtype)
         calibration = calibration or Calibration.load(folder, folder) or Calibration.published()
-        return cls(model, calibration.to(model.device), config or EditConfig(), name)
+        readouts = load_readouts(gate)[0] if isinstance(gate, (str, Path)) else deepcopy(gate)
+        readouts = readouts and readouts.to(model.device)  # a copy: the caller's stay where they are
+        return cls(model, calibration.to(model.device), config or EditConfig(), name, readouts)
 
     def __post_init__(self) -> None:
         depth, levels = attention_depth(self.model, self.config), set(cross_attention_layers(self.model.unet).values())
@@ -103,11 +104,14 @@ class SaliencyEditor:
                 f"{sorted(self.model.unet.config.sample_size >> level for level in levels)}, "
                 f"got {self.config.attention_size}."
             )
+        if self.gate is not None:
+            self.gate.check_editor(self.model, self.name)
+            check_gate(self.gate, self.config)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker process loads the model itself; weights do not travel through pickles.
+        # A worker process loads the model itself; its weights do not travel through pickles, the gate's few do.
         place = (str(self.model.folder), str(self.model.device), self.model.unet.dtype)
-        return _reload, (*place, self.config, self.calibration.to(torch.device("cpu")), self.name)
+        return _reload, (*place, self.config, self.calibration.to(torch.device("cpu")), self.gate, self.name)
 
     def edit(
         self,
@@ -165,7 +169,12 @@ class SaliencyEditor:
 
         Returns:
             A flat list, image by image, edit by edit. A null edit returns the image it was given.
+
+        Raises:
+            ValueError: If there is a gate and an analysis is of an editor without one.
         """
+        if self.gate is not None:
+            check_told(analyses)
         jobs: list[tuple[ImageAnalysis, Edit]] = []
         for analysis, wanted in zip(analyses, one_each("edits", edits, analyses), strict=True):
             draws = keyed_generator("edits", analysis.source.seed, pixel_hash(analysis.source.image))
@@ -188,7 +197,8 @@ class SaliencyEditor:
         latent = model.encode(placed)  # Z
         context = encode_prompts(model.tokenizer, model.text_encoder, [source.prompt for source in sources])
         noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
-        trajectory, cross_attention = source_pass(model, config, latent, context, noise)  # C
+        with read_properties(model, self.gate) as tell:
+            trajectory, cross_attention = source_pass(model, config, latent, context, noise)  # C
         decoded = model.decode(latent)  # D(Z), once for all edits
         check_finite(cross_attention, decoded)
 
@@ -216,49 +226,26 @@ class SaliencyEditor:
                     trajectory=[(noisy[n : n + 1], noise[n : n + 1]) for noisy, noise in trajectory],
                     decoded=decoded[n : n + 1],
                     properties=photometric_properties(images[n][None], edit_mask[None])[0],
+                    told=latent.new_zeros(0),
                 )
             )
-        return analyses
+        told = tell(latent, torch.cat([analysis.latent_mask for analysis in analyses]))
+        return [replace(analysis, told=row) for analysis, row in zip(analyses, told, strict=True)]
 
     def _apply_batch(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
-        edited_latent = torch.cat([self._edit_latent(analysis, edit) for analysis, edit in jobs])  # Z_E
-        inserted = self._inserted_tokens(jobs)
-        injection = [self._injection(analysis, edit) for analysis, edit in jobs]
-        residual = self.residual([analysis for analysis, _ in jobs], edited_latent, inserted, injection)
-        return [self._composite(analysis, edit, residual[n]) for n, (analysis, edit) in enumerate(jobs)]
+        analyses = [analysis for analysis, _ in jobs]
+        edited_latent = torch.cat([edit_latent(*job, self.calibration, self.config) for job in jobs])  # Z_E
+        injection = [injection_weight(*job, self.config) for job in jobs]
+        with read_properties(self.model, self.gate) as tell:
+            output = self.denoise(analyses, edited_latent, inserted_tokens(self.model, jobs), injection)
+        told = tell(output, torch.cat([analysis.latent_mask for analysis in analyses]))
+        residual = self.residual(analyses, output)
+        return [self._composite(*job, residual[n], told[n]) for n, job in enumerate(jobs)]
 
-    def _edit_latent(self, analysis: ImageAnalysis, edit: Edit) -> Tensor:
-        """Z_E: Eq. 1, Eq. 2 or the colour shift, scaled by A⁺ (Sec. 4.2)."""
-        latent, region, calibration = analysis.latent, analysis.latent_mask, self.calibration
-        mean_rgb, mean_grey = analysis.properties[None, :3], 2 * analysis.properties[None, 3:4] - 1
-        if isinstance(edit, Contrast):
-            mean_latent = weighted_mean(latent, region)[:, :, None, None]
-            pivot = calibration.grey_latent(mean_grey) if self.config.pivot == "gamma" else mean_latent
-            return scale_contrast(latent, region, edit.strength, pivot)
-        if isinstance(edit, Brightness):
-            return shift_brightness(latent, region, edit.strength, calibration.gamma)
-        wanted = toward_color(mean_rgb, torch.tensor(COLORS[edit.name], device=latent.device), edit.strength)
-        return shift_color(latent, region, wanted - mean_rgb, calibration.pseudo_inverse)
-
-    def _inserted_tokens(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> Tensor:
-        """The tokens inserted before the words: empty ones, or colours (Sec. 4.1). Returns (B, 1, D)."""
-        text = (self.model.tokenizer, self.model.text_encoder)
-        tokens = empty_embedding(*text).repeat(len(jobs), 1)
-        for n, (analysis, edit) in enumerate(jobs):
-            if isinstance(edit, Color) and analysis.word is not None:
-                tokens[n] = color_embedding(*text, analysis.source.prompt, analysis.word, edit.name)
-        return tokens[:, None]
-
-    def _injection(self, analysis: ImageAnalysis, edit: Edit) -> float:
-        """The inserted token's weight where M = 1: fades out as the edit does, 0 without a word."""
-        if analysis.word is None:
-            return 0.0
-        return edit.magnitude * (self.config.color_injection if isinstance(edit, Color) else self.config.injection)
-
-    def residual(
+    def denoise(
         self, analyses: list[ImageAnalysis], edited_latent: Tensor, inserted: Tensor, injection: list[float]
     ) -> Tensor:
-        """D(Z_out) − D(Z), what an edited latent changes in the image, (B, 3, H', W') in units of [0, 1].
+        """Z_out, the edited latent after the target pass inside M and Z outside, (B, 4, h, w).
 
         Args:
             analyses: B images on equal canvases.
@@ -273,14 +260,16 @@ class SaliencyEditor:
         trajectory = [(torch.cat([z for z, _ in level]), torch.cat([e for _, e in level])) for level in levels]
         token_map = region * torch.tensor(injection).to(latent)[:, None, None, None]
         target = target_pass(self.model, self.config, latent, edited_latent, context, trajectory, inserted, token_map)
-        output = torch.where(
-            region > 0, edited_latent + region * self.config.guidance * (target - edited_latent), latent
-        )
+        denoised = edited_latent + region * self.config.guidance * (target - edited_latent)
+        return torch.where(region > 0, denoised, latent)
+
+    def residual(self, analyses: list[ImageAnalysis], output: Tensor) -> Tensor:
+        """D(Z_out) − D(Z), what an edit changes in the image, (B, 3, H', W') in units of [0, 1]."""
         residual = self.model.decode(output) - torch.cat([a.decoded for a in analyses])
         check_finite(residual)
         return residual
 
-    def _composite(self, analysis: ImageAnalysis, edit: Edit, residual: Tensor) -> EditedImage:
+    def _composite(self, analysis: ImageAnalysis, edit: Edit, residual: Tensor, told: Tensor) -> EditedImage:
         """I + λ M (D(Z_out) − D(Z)), λ the largest that stays within two deviations (Sec. 4.2)."""
         image, mask = to_unit_range(analysis.source.image).to(residual)[None], analysis.edit_mask[None]
         change = analysis.source.canvas.lift(residual)[None]
@@ -288,7 +277,11 @@ class SaliencyEditor:
             # Departs from Eq. 1: the decoder is not linear, and μ would move by some grey levels.
             change = keep_mean(image, change, mask)
         change = mask * change
-        strength, bound = allowed_strength(image, change, mask, self.config.deviations * self.calibration.deviations)
+        bounds = self.config.deviations * self.calibration.deviations
+        limits = [(*allowed_strength(image, change, mask, bounds), "")]
+        if self.gate is not None:
+            limits.append((*secant_strength(analysis.told[None], told[None], bounds), " (LLFR)"))
+        strength, bound, teller = min(limits, key=lambda limit: limit[0].item())
         original = analysis.source.image.to(residual.device)
         edited = composite(original, strength.item() * change[0], analysis.edit_mask)
         return replace(
@@ -296,7 +289,7 @@ class SaliencyEditor:
             image=edited.to(analysis.source.image.device),
             edit_mask=analysis.edit_mask.to(analysis.source.image.device),
             strength=strength.item(),
-            bound_by=PROPERTIES[int(bound)] if bound >= 0 else "",
+            bound_by=PROPERTIES[int(bound)] + teller if bound >= 0 else "",
             properties_after=dict(
                 zip(PROPERTIES, photometric_properties(to_unit_range(edited)[None], mask)[0].tolist(), strict=True)
             ),
@@ -304,13 +297,13 @@ class SaliencyEditor:
 
 
 def _reload(
-    folder: str, device: str, dtype: torch.dtype, config: EditConfig, calibration: Calibration, name: str
+    folder: str,
+    device: str,
+    dtype: torch.dtype,
+    config: EditConfig,
+    calibration: Calibration,
+    gate: Readouts | None,
+    name: str,
 ) -> SaliencyEditor:
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "config": config, "calibration": calibration}
-    return replace(SaliencyEditor.from_pretrained(folder, **options), name=name)
-
-
-def check_finite(*outputs: Tensor) -> None:
-    """Refuse what a network returns when its precision does not suffice."""
-    if not all(bool(output.isfinite().all()) for output in outputs):
-        raise FloatingPointError("The model returned values that are not finite; load it with dtype=torch.float32.")
+    options: dict[str, Any] = {"config": config, "calibration": calibration, "gate": gate}
+    return replace(SaliencyEditor.from_pretrained(folder, device=device, dtype=dtype, **options), name=name)

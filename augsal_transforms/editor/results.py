@@ -45,6 +45,7 @@ class ImageAnalysis:
         trajectory: The noisy latent and its predicted noise at each noise level, least noisy first.
         decoded: D(Z) in [0, 1], (1, 3, H', W').
         properties: The six photometric properties inside the mask, (6,).
+        told: The same as LLFR tells them, (6,); (0,) from an editor without a gate.
     """
 
     source: Source
@@ -57,6 +58,7 @@ class ImageAnalysis:
     trajectory: list[tuple[Tensor, Tensor]]
     decoded: Tensor
     properties: Tensor
+    told: Tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class EditedImage:
         region_source: ``"word"``, or ``"saliency_map"`` where the caption names nothing.
         alpha: The strength asked for.
         strength: The share of the edit that the constraint allowed, in [0, 1].
-        bound_by: The property that bound it, ``"empty region"`` where there was nothing to edit, or "".
+        bound_by: The property that bound it, with " (LLFR)" where the gate's reading of it did and not the pixels;
+            ``"empty region"`` where there was nothing to edit, or "".
         properties_before: The six photometric properties inside the mask.
         properties_after: The same after the edit.
         seed: The seed it was made with.

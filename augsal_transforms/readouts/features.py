@@ -73,9 +73,15 @@ def decoder_features(
     noisy = model.step(latent, noise, None, level)
     with torch.no_grad(), record_features(model.unet) as taps:
         model.predict_noise(noisy, level, context)
-        timestep = torch.tensor([level or 0], device=latent.device)
-        embedding: Tensor = model.unet.time_embedding(model.unet.time_proj(timestep).to(model.unet.dtype))
-    return [tap.float() for tap in taps], embedding.float()
+    return [tap.float() for tap in taps], embed_timestep(model, noise_level)
+
+
+@torch.no_grad()
+def embed_timestep(model: DiffusionModel, noise_level: float) -> Tensor:
+    """The U-Net's embedding of the timestep of a noise level, (1, D), float32."""
+    timestep = torch.tensor([model.noise_levels(1, noise_level)[-1]], device=model.device)
+    embedding: Tensor = model.unet.time_embedding(model.unet.time_proj(timestep).to(model.unet.dtype))
+    return embedding.float()
 
 
 class Bottleneck(nn.Module):

@@ -28,7 +28,8 @@ from augsal_transforms.photometry import photometric_properties
 from augsal_transforms.randomness import keyed_generator
 from augsal_transforms.readouts.areas import draw_patches, pool_area, rectangles
 from augsal_transforms.readouts.features import decoder_features
-from augsal_transforms.readouts.predictor import ReadoutConfig, Readouts, SaliencyPredictor
+from augsal_transforms.readouts.predictor import SaliencyPredictor
+from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
 from augsal_transforms.readouts.samples import TrainingConfig, TrainingSamples
 from augsal_transforms.transform import SaliencyDiffusionAugment
 
