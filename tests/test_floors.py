@@ -39,6 +39,7 @@ FLOORS = {
     "transform": 5,
     "augmented_dataset": 5,
     "readouts.training": 6,
+    "doctor": 6,
     "cli": 7,
     "__main__": 7,
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from augsal_transforms.cli.data import scenes
+from augsal_transforms.cli.data import check_data, convert_fixations, index, scenes
+from augsal_transforms.cli.doctor import doctor
 from augsal_transforms.cli.edits import calibrate, edit
 from augsal_transforms.cli.readouts import train_readouts
 
 app = typer.Typer(help="Saliency-guided diffusion edits (Aydemir et al., ECCV 2024).", no_args_is_help=True)
-for command in (edit, calibrate, scenes, train_readouts):
+for command in (edit, calibrate, scenes, check_data, convert_fixations, index, train_readouts, doctor):
     app.command()(command)

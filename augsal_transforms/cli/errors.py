@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import typer
 
+FINISHED_WITH_FAILURES = 3  # the command did its work, and found or left something that failed
+
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
@@ -15,6 +17,6 @@ def usage_errors() -> Iterator[None]:
         yield
     except typer.Exit:
         raise
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         typer.echo(f"augsal: {error}", err=True)
         raise typer.Exit(2) from error

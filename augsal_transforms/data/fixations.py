@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 import torch
 from torch import Tensor
 
@@ -44,9 +45,17 @@ def read_fixations(dataset: SaliencyFolder) -> Fixations:
     is no .mat; then for the JSON release, ``fixations_{split}2014.json`` in the folder or in ``annotations``.
     For MIT1003 ``ALLFIXATIONMAPS/NAME_fixPts.jpg``, for CAT2000 ``FIXATIONLOCS/CATEGORY/001.mat``.
     """
-    files = _fixation_files(dataset)
-    release = None if files else _release(dataset)
-    return Fixations(files, {} if release is None else read_release(release, dataset.images))
+    return find_fixations(dataset.folder, dataset.split, dataset.layout, dataset.images)
+
+
+def find_fixations(folder: Path, split: str, layout: str, names: Collection[str]) -> Fixations:
+    """``read_fixations`` of the images named, where images and maps are not known to make a data set."""
+    files = {name: path for name, path in _fixation_files(folder, split, layout) if name in names}
+    release = f"fixations_{split}2014.json"
+    for path in (folder / "annotations" / release, folder / release):
+        if not files and path.exists():
+            return Fixations({}, read_release(path, names))
+    return Fixations(files, {})
 
 
 class Fixations(Mapping[str, Tensor]):
@@ -67,6 +76,9 @@ class Fixations(Mapping[str, Tensor]):
             ImportError: For a .mat file where scipy is not installed.
         """
         return read_fixation_file(self.files[name]) if name in self.files else self.release[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.files or name in self.release  # Mapping's own would read the file
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({*self.files, *self.release}))
@@ -126,7 +138,7 @@ def _from_map(fixated: np.ndarray[Any, Any]) -> Recorded:
     return Recorded(points, (fixated.shape[0], fixated.shape[1]))
 
 
-def read_release(path: Path, images: Mapping[str, Any]) -> dict[str, Recorded]:
+def read_release(path: Path, names: Collection[str]) -> dict[str, Recorded]:
     """Fixations of SALICON's JSON release, all viewers of an image together, for the images named.
 
     Raises:
@@ -143,7 +155,7 @@ def read_release(path: Path, images: Mapping[str, Any]) -> dict[str, Recorded]:
         return {  # [row, column] from 1
             name: Recorded(_points(np.array(points[number]).reshape(-1, 2)[:, ::-1]), frames[number])
             for name, number in named.items()
-            if name in images
+            if name in names
         }
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
@@ -151,21 +163,39 @@ def read_release(path: Path, images: Mapping[str, Any]) -> dict[str, Recorded]:
         ) from error
 
 
-def _release(dataset: SaliencyFolder) -> Path | None:
-    name = f"fixations_{dataset.split}2014.json"
-    return next(
-        (path for path in (dataset.folder / "annotations" / name, dataset.folder / name) if path.exists()), None
-    )
+def _fixation_files(folder: Path, split: str, layout: str) -> list[tuple[str, Path]]:
+    if layout == "mit1003":
+        files = list_files(undoubled(folder / "ALLFIXATIONMAPS"))
+        return [(path.stem.removesuffix("_fixPts"), path) for path in files if path.stem.endswith("_fixPts")]
+    if layout == "cat2000":
+        return cat2000_part(folder, "FIXATIONLOCS")
+    places = [folder / place.format(split) for place in _PLACES]
+    found = ([*list_files(place), *list_files(place, (".mat",))] for place in places)  # .mat last: it has repeats
+    return next(([(path.stem, path) for path in files] for files in found if files), [])
 
 
-def _fixation_files(dataset: SaliencyFolder) -> dict[str, Path]:
-    if dataset.layout == "mit1003":
-        files = list_files(undoubled(dataset.folder / "ALLFIXATIONMAPS"))
-        named = [(path.stem.removesuffix("_fixPts"), path) for path in files if path.stem.endswith("_fixPts")]
-    elif dataset.layout == "cat2000":
-        named = cat2000_part(dataset.folder, "FIXATIONLOCS")
-    else:
-        places = [dataset.folder / place.format(dataset.split) for place in _PLACES]
-        found = [[*list_files(place), *list_files(place, (".mat",))] for place in places]  # .mat wins: it has repeats
-        named = next(([(path.stem, path) for path in files] for files in found if files), [])
-    return {name: path for name, path in named if name in dataset.images}
+def write_fixation_maps(fixations: Fixations, folder: Path) -> dict[str, str]:
+    """Write ``NAME.png`` for each image: 255 where anyone looked, 0 elsewhere; how often is lost.
+
+    Returns:
+        Name → why, for the images whose fixations cannot be read.
+
+    Raises:
+        ValueError: If a map would be written over the file it is made from.
+        ImportError: For .mat files where scipy is not installed.
+    """
+    if own := next((p for n, p in fixations.files.items() if p.resolve() == (folder / f"{n}.png").resolve()), None):
+        raise ValueError(f"{own} is a fixation map already and would be written over; name another folder.")
+    failures: dict[str, str] = {}
+    for name in fixations:
+        try:
+            recorded = fixations.recorded(name)
+        except ValueError as error:
+            failures[name] = str(error)
+            continue
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fixation_map = np.zeros(recorded.frame, np.uint8)
+        fixation_map[tuple(recorded.clipped().flip(1).T.numpy())] = 255
+        PIL.Image.fromarray(fixation_map).save(path)
+    return failures

@@ -43,8 +43,8 @@ def load_captions(path: Path) -> dict[str, str]:
     Raises:
         ValueError: If the file is neither.
     """
-    table = json.loads(path.read_text())
     try:
+        table = json.loads(path.read_text())
         if "annotations" not in table:
             return {str(stem): str(caption) for stem, caption in table.items()}
         stems = {entry["id"]: Path(entry["file_name"]).stem for entry in table["images"]}
@@ -52,7 +52,7 @@ def load_captions(path: Path) -> dict[str, str]:
         for entry in table["annotations"]:
             captions.setdefault(stems[entry["image_id"]], entry["caption"])
         return captions
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} must be captions in COCO's format or a table of file stem to caption; reading it failed on "
             f"{type(error).__name__}: {error}."

@@ -95,10 +95,9 @@ def read_boxes(path: Path | None) -> dict[str, Any]:
     """
     if path is None:
         return {"classes": [], "boxes": {}}
-    table = json.loads(path.read_text())
     try:
-        return _boxes(table)
-    except (KeyError, TypeError) as error:
+        return _boxes(json.loads(path.read_text()))
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} must be COCO's instances; reading it failed on {type(error).__name__}: {error}."
         ) from error
