@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from augsal_transforms.data.fixations import read_fixation_file, read_fixations
+from augsal_transforms.data.fixation_files import read_fixation_file
+from augsal_transforms.data.fixations import read_fixations
 from augsal_transforms.data.layouts import open_layout
 
 NAME = "COCO_train2014_000000000009"
@@ -160,6 +161,13 @@ def test_a_mat_file_of_something_else_tells_what_it_holds(tmp_path):
     mat(tmp_path / "a.mat", {"volume": np.ones(3)})
     with pytest.raises(ValueError, match=r"holds none of gaze, I .* but volume"):
         read_fixation_file(tmp_path / "a.mat")
+
+
+def test_gaze_of_another_structure_is_refused(tmp_path):
+    for table in ({**gaze(), "resolution": np.zeros((0, 0))}, {"gaze": np.ones((2, 3)), "resolution": [[6, 8]]}):
+        mat(tmp_path / "a.mat", table)
+        with pytest.raises(ValueError, match=r"a\.mat holds a gaze that is not SALICON's"):
+            read_fixation_file(tmp_path / "a.mat")
 
 
 def test_without_scipy_the_extra_is_named_and_maps_are_read_all_the_same(salicon, monkeypatch):
