@@ -10,11 +10,9 @@ map of other images: of scenes of another series, or of the other photographs.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -22,6 +20,7 @@ from figures import Figure, report
 from torch import Tensor
 
 from augsal_transforms import SaliencyPredictor
+from augsal_transforms.data.fixations import read_fixations
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.data.observer import blur_fixations, fixate, observe
@@ -130,23 +129,16 @@ def saliency(predictor: SaliencyPredictor, scenes: list[Scene]) -> Iterator[Figu
 def photographs(predictor: SaliencyPredictor, folder: Path) -> Iterator[Figure]:
     """SR on photographs with human fixations; no bar: the bundled model never saw a photograph."""
     dataset = SaliencyFolder(folder, captions={})
-    table = json.loads((folder / "annotations" / "fixations_train2014.json").read_text())
-    stems = {image["id"]: Path(image["file_name"]).stem for image in table["images"]}
-    points: dict[str, list[Any]] = {}
-    for entry in table["annotations"]:
-        points.setdefault(stems[entry["image_id"]], []).extend(entry["fixations"])
+    fixations = read_fixations(dataset)
     images = [to_rgb_image(dataset[n]["image"]).as_subclass(Tensor) for n in range(len(dataset))]
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
     maps = [to_saliency_map(dataset[n]["saliency_map"], size).as_subclass(Tensor) for n, size in enumerate(sizes)]
     predicted = predictor.predict(images)
     rows: dict[str, list[Tensor]] = {"SR": [], "centre bias": [], "spectral residual": []}
     for n, name in enumerate(dataset.names):
-        height, width = sizes[n]
-        fixations = torch.tensor(points[name]).flip(1) - 1  # one-based rows and columns
-        fixations = torch.stack([fixations[:, 0].clamp(0, width - 1), fixations[:, 1].clamp(0, height - 1)], dim=1)
         centre = torch.stack([resize(maps[k], sizes[n]) for k in range(len(maps)) if k != n]).mean(0)
         for key, field in zip(rows, (predicted[n], centre, spectral_residual(images[n])), strict=True):
-            rows[key].append(metrics(field, maps[n], fixations))
+            rows[key].append(metrics(field, maps[n], fixations[name]))
     for key, values in rows.items():
         yield Figure(f"{key} on {len(images)} photographs", _row(torch.stack(values).mean(0).tolist()))
 
