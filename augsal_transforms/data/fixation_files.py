@@ -99,15 +99,15 @@ def read_release(path: Path, names: Collection[str]) -> dict[str, Recorded]:
         ValueError: If the file is not such a release.
     """
     try:
-        table = json.loads(path.read_text())
+        table = json.loads(path.read_text(), object_hook=_pack)
         about = {entry["id"]: entry for entry in table["images"]}
-        points: dict[int, list[list[float]]] = {}
+        points: dict[int, list[np.ndarray[Any, Any]]] = {}
         for entry in table["annotations"]:
-            points.setdefault(entry["image_id"], []).extend(entry["fixations"])
+            points.setdefault(entry["image_id"], []).append(entry["fixations"])
         named = {Path(about[number]["file_name"]).stem: number for number in points}
         frames = {number: (about[number]["height"], about[number]["width"]) for number in points}
         return {  # [row, column] from 1
-            name: Recorded(_points(np.array(points[number]).reshape(-1, 2)[:, ::-1]), frames[number])
+            name: Recorded(_points(np.concatenate(points[number])[:, ::-1]), frames[number])
             for name, number in named.items()
             if name in names
         }
@@ -115,3 +115,10 @@ def read_release(path: Path, names: Collection[str]) -> dict[str, Recorded]:
         raise ValueError(
             f"{path} must be SALICON's JSON release of fixations; reading it failed on {type(error).__name__}: {error}."
         ) from error
+
+
+def _pack(entry: dict[str, Any]) -> dict[str, Any]:
+    """A viewer's points as an array once they are read: the release has millions, and lists of lists take gigabytes."""
+    if "fixations" in entry:
+        entry["fixations"] = np.array(entry["fixations"], np.float32).reshape(-1, 2)
+    return entry
