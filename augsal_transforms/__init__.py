@@ -1,17 +1,21 @@
 """Latent-diffusion data augmentation for saliency prediction (Aydemir et al., ECCV 2024)."""
 
-from augsal_transforms.augmented_dataset import AugmentedDataset
-from augsal_transforms.config import EditConfig
-from augsal_transforms.editor.calibrate import calibrate
-from augsal_transforms.editor.calibration import Calibration
-from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.editor.edits import Brightness, Color, Contrast
-from augsal_transforms.editor.results import EditedImage
-from augsal_transforms.losses import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
-from augsal_transforms.readouts.predictor import SaliencyPredictor
-from augsal_transforms.store import EditStore
-from augsal_transforms.transform import SaliencyDiffusionAugment
-from augsal_transforms.tv_tensors import EditMask, SaliencyMap
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from augsal_transforms.augmented_dataset import AugmentedDataset
+    from augsal_transforms.config import EditConfig
+    from augsal_transforms.editor.calibrate import calibrate
+    from augsal_transforms.editor.calibration import Calibration
+    from augsal_transforms.editor.editor import SaliencyEditor
+    from augsal_transforms.editor.edits import Brightness, Color, Contrast
+    from augsal_transforms.editor.results import EditedImage
+    from augsal_transforms.losses import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
+    from augsal_transforms.readouts.predictor import SaliencyPredictor
+    from augsal_transforms.store import EditStore
+    from augsal_transforms.transform import SaliencyDiffusionAugment
+    from augsal_transforms.tv_tensors import EditMask, SaliencyMap
 
 __all__ = [
     "AugmentedDataset",
@@ -32,3 +36,35 @@ __all__ = [
     "SaliencyPredictor",
     "calibrate",
 ]
+
+# Imported when they are asked for (PEP 562), so that `augsal --help` does not wait for torch.
+_HOMES = {
+    "AugmentedDataset": "augmented_dataset",
+    "EditConfig": "config",
+    "calibrate": "editor.calibrate",
+    "Calibration": "editor.calibration",
+    "SaliencyEditor": "editor.editor",
+    "Brightness": "editor.edits",
+    "Color": "editor.edits",
+    "Contrast": "editor.edits",
+    "EditedImage": "editor.results",
+    "AugmentedSaliencyLoss": "losses",
+    "MaskedEditingLoss": "losses",
+    "SaliencyLoss": "losses",
+    "SaliencyPredictor": "readouts.predictor",
+    "EditStore": "store",
+    "SaliencyDiffusionAugment": "transform",
+    "EditMask": "tv_tensors",
+    "SaliencyMap": "tv_tensors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

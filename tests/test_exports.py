@@ -1,19 +1,40 @@
+import ast
 import inspect
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import augsal_transforms
 
 
 def test_all_is_what_can_be_imported_and_everything_public_is_documented():
-    public = {
-        name
-        for name, value in vars(augsal_transforms).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
-    }
+    exported = {name: getattr(augsal_transforms, name) for name in dir(augsal_transforms) if not name.startswith("_")}
+    about_exporting = {"TYPE_CHECKING", "Any", "import_module"}
+    public = {name for name, value in exported.items() if not inspect.ismodule(value)} - about_exporting
     assert public == set(augsal_transforms.__all__)
     assert augsal_transforms.__all__ == sorted(augsal_transforms.__all__)
-    assert all(inspect.getdoc(getattr(augsal_transforms, name)) for name in public)
+    assert all(inspect.getdoc(exported[name]) for name in public)
+
+
+def test_type_checkers_see_what_is_imported_when_asked_for():
+    tree = ast.parse(Path(augsal_transforms.__file__).read_text())
+    seen = {
+        alias.name: node.module.removeprefix("augsal_transforms.")
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        for alias in node.names
+    }
+    assert seen == augsal_transforms._HOMES
+    assert set(seen) == set(augsal_transforms.__all__)
+
+
+def test_a_name_that_is_not_exported_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Sharpness'"):
+        _ = augsal_transforms.Sharpness
+    assert not hasattr(augsal_transforms, "Sharpness")
 
 
 def test_the_adapters_folder_installs_inside_the_package():
@@ -22,15 +43,30 @@ def test_the_adapters_folder_installs_inside_the_package():
     assert augsal_transforms.adapters.__doc__
 
 
+def run(program):
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_importing_needs_neither_diffusion_libraries_nor_a_socket():
-    program = """
+    run("""
 import socket, sys
 def refuse(*args, **kwargs):
     raise AssertionError("a socket was opened at import")
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
-import augsal_transforms
+from augsal_transforms import *
 import augsal_transforms.cli
 loaded = {"diffusers", "transformers", "scipy", "matplotlib", "huggingface_hub"} & set(sys.modules)
 assert not loaded, loaded
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)
+""")
+
+
+def test_help_loads_nothing_heavy():
+    run("""
+import sys
+from typer.testing import CliRunner
+from augsal_transforms.cli import app
+result = CliRunner().invoke(app, ["--help"])
+assert result.exit_code == 0 and "check-data" in result.output, result.output
+heavy = {"torch", "kornia", "numpy", "PIL", "diffusers", "transformers", "scipy", "matplotlib", "pandas", "ray"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+""")

@@ -1,20 +1,185 @@
-import json
+"""Fixations from files of the real structures, written here: three points, known by hand."""
 
+import json
+import sys
+
+import numpy as np
+import PIL.Image
 import pytest
 import torch
+from scipy.io import savemat
 
 from augsal_transforms.data.coco import write_scenes
-from augsal_transforms.data.fixations import FixatedFolder, count_fixations, read_json_fixations
+from augsal_transforms.data.fixation_files import read_fixation_file
+from augsal_transforms.data.fixations import FixatedFolder, count_fixations, read_fixations
+from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.data.observer import fixate
 from augsal_transforms.data.scenes import render_scene
 
+NAME = "COCO_train2014_000000000009"
+VIEWERS = [[[1, 1], [8, 6]], [[3, 2]]]  # (x, y) from 1, in a frame of 8 × 6
+POINTS = [[0, 0], [7, 5], [2, 1]]
 
-def test_rows_from_one_become_points_from_zero_of_all_viewers(tmp_path):
-    path = tmp_path / "fixations.json"
-    images = [{"id": 7, "file_name": "a.jpg", "height": 4, "width": 6}]
-    rows = [[[1, 1], [4, 6]], [[2, 3]], [[5, 0]]]  # the last is outside
-    path.write_text(json.dumps({"images": images, "annotations": [{"image_id": 7, "fixations": r} for r in rows]}))
-    assert read_json_fixations(path)["a"].tolist() == [[0, 0], [5, 3], [2, 1], [0, 3]]
+
+def gaze(viewers=VIEWERS):
+    """SALICON's: an N × 1 struct array, a struct for each viewer."""
+    fields = [("location", object), ("timestamp", object), ("fixations", object)]
+    table = np.zeros((len(viewers), 1), fields)
+    for row, points in zip(table, viewers, strict=True):
+        row[0] = (np.full((5, 2), 4.0), np.arange(5.0)[:, None], np.array(points, float).reshape(-1, 2))
+    return {"image": NAME, "resolution": np.array([[6, 8]]), "gaze": table}
+
+
+def fixation_map():
+    values = np.zeros((6, 8), "uint8")
+    for x, y in POINTS:
+        values[y, x] = 1
+    return values
+
+
+def picture(path, values=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(np.zeros((6, 8), "uint8") if values is None else values).save(path)
+
+
+def mat(path, table):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, table)
+
+
+@pytest.fixture
+def salicon(tmp_path):
+    picture(tmp_path / f"images/train/{NAME}.jpg")
+    picture(tmp_path / f"maps/train/{NAME}.png")
+    return tmp_path
+
+
+def same(fixations, points=POINTS):
+    assert fixations.dtype == torch.int64
+    assert sorted(fixations.tolist()) == sorted(points)
+
+
+def test_gaze_holds_the_points_of_all_viewers_from_one(salicon):
+    mat(salicon / f"fixations/train/{NAME}.mat", gaze())
+    fixations = read_fixations(open_layout(salicon))
+    assert fixations[NAME].tolist() == POINTS  # in the viewers' order
+    assert fixations.recorded(NAME).frame == (6, 8)
+    assert list(fixations) == [NAME]
+
+
+def test_repeated_fixations_are_kept(salicon):
+    mat(salicon / f"fixations/train/{NAME}.mat", gaze([[[2, 3]], [[2, 3]], []]))
+    assert read_fixations(open_layout(salicon))[NAME].tolist() == [[1, 2], [1, 2]]
+
+
+def test_points_outside_the_frame_are_moved_to_its_edge_and_counted(salicon):
+    mat(salicon / f"fixations/train/{NAME}.mat", gaze([[[0, 3], [9, 7], [4, 4]]]))
+    fixations = read_fixations(open_layout(salicon))
+    assert fixations[NAME].tolist() == [[0, 2], [7, 5], [3, 3]]
+    assert fixations.recorded(NAME).outside == 2
+
+
+def test_the_first_releases_map_is_read_and_a_blurred_one_refused(salicon):
+    path = salicon / f"fixations/train/{NAME}.mat"
+    mat(path, {"I": fixation_map().astype(float)})
+    same(read_fixations(open_layout(salicon))[NAME])
+    mat(path, {"I": fixation_map() * 0.5})
+    with pytest.raises(ValueError, match=r"000009\.mat holds a blurred saliency map"):
+        read_fixations(open_layout(salicon))[NAME]
+
+
+@pytest.mark.parametrize("place", ["fixations/train", "fixation_maps/train", "fixations/fixations", "fixation_maps"])
+def test_png_fixation_maps_are_found_where_repositories_keep_them(salicon, place):
+    picture(salicon / place / f"{NAME}.png", fixation_map())  # 0 and 1: any pixel that is not black counts
+    same(read_fixations(open_layout(salicon))[NAME])
+
+
+def test_a_mat_file_wins_over_the_map_that_unisal_caches_beside_it(salicon):
+    picture(salicon / f"fixations/train/{NAME}.png", fixation_map())
+    mat(salicon / f"fixations/train/{NAME}.mat", gaze([[[5, 5], [5, 5]]]))
+    assert read_fixations(open_layout(salicon))[NAME].tolist() == [[4, 4], [4, 4]]
+
+
+@pytest.mark.parametrize("place", ["annotations", "."])
+def test_the_json_release_counts_rows_and_columns_from_one(salicon, place):
+    table = {
+        "images": [
+            {"id": 9, "file_name": f"{NAME}.jpg", "height": 6, "width": 8},
+            {"id": 10, "file_name": "COCO_train2014_000000000010.jpg", "height": 6, "width": 8},
+        ],
+        "annotations": [
+            {"image_id": 9, "worker_id": 1, "fixations": [[1, 1], [6, 8]]},
+            {"image_id": 10, "worker_id": 1, "fixations": [[1, 1]]},
+            {"image_id": 9, "worker_id": 2, "fixations": [[2, 3]]},
+        ],
+    }
+    (salicon / place).mkdir(exist_ok=True)
+    (salicon / place / "fixations_train2014.json").write_text(json.dumps(table))
+    fixations = read_fixations(open_layout(salicon))
+    assert fixations[NAME].tolist() == POINTS
+    assert len(fixations) == 1  # the other image is not in the data set
+
+
+def test_another_json_file_is_not_a_release(salicon):
+    (salicon / "fixations_train2014.json").write_text('{"images": []}')
+    with pytest.raises(ValueError, match=r"must be SALICON's JSON release .* KeyError: 'annotations'"):
+        read_fixations(open_layout(salicon))
+
+
+def test_mit1003s_jpeg_points_are_thresholded(tmp_path):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 60, (48, 64)).astype("uint8")  # what JPEG leaves around points
+    values[10, 20], values[30, 40], values[31, 41] = 255, 200, 120
+    picture(tmp_path / "ALLSTIMULI/a.jpeg")
+    picture(tmp_path / "ALLFIXATIONMAPS/a_fixMap.jpg")
+    (tmp_path / "ALLFIXATIONMAPS").mkdir(exist_ok=True)
+    PIL.Image.fromarray(values).save(tmp_path / "ALLFIXATIONMAPS/a_fixPts.jpg", quality=100)
+    same(read_fixations(open_layout(tmp_path))["a"], [[20, 10], [40, 30]])
+
+
+def test_cat2000s_maps_are_found_by_category(tmp_path):
+    for category in ("Action", "Noisy"):
+        picture(tmp_path / f"trainSet/Stimuli/{category}/001.jpg")
+        picture(tmp_path / f"trainSet/FIXATIONMAPS/{category}/001.jpg")
+    mat(tmp_path / "trainSet/FIXATIONLOCS/Noisy/001.mat", {"fixLocs": fixation_map()})
+    fixations = read_fixations(open_layout(tmp_path))
+    assert list(fixations) == ["Noisy/001"]
+    same(fixations["Noisy/001"])
+    with pytest.raises(KeyError):
+        fixations["Action/001"]
+
+
+def test_a_data_set_without_fixations_has_none(salicon):
+    assert len(read_fixations(open_layout(salicon))) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"MATLAB 5.0 MAT-file" + b"\0" * 200])
+def test_a_damaged_mat_file_is_named(tmp_path, content):
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.mat is not a readable \.mat file|a\.mat holds none of gaze"):
+        read_fixation_file(tmp_path / "a.mat")
+
+
+def test_a_mat_file_of_something_else_tells_what_it_holds(tmp_path):
+    mat(tmp_path / "a.mat", {"volume": np.ones(3)})
+    with pytest.raises(ValueError, match=r"holds none of gaze, I .* but volume"):
+        read_fixation_file(tmp_path / "a.mat")
+
+
+def test_gaze_of_another_structure_is_refused(tmp_path):
+    for table in ({**gaze(), "resolution": np.zeros((0, 0))}, {"gaze": np.ones((2, 3)), "resolution": [[6, 8]]}):
+        mat(tmp_path / "a.mat", table)
+        with pytest.raises(ValueError, match=r"a\.mat holds a gaze that is not SALICON's"):
+            read_fixation_file(tmp_path / "a.mat")
+
+
+def test_without_scipy_the_extra_is_named_and_maps_are_read_all_the_same(salicon, monkeypatch):
+    mat(salicon / f"fixations/train/{NAME}.mat", gaze())
+    picture(salicon / "map.png", fixation_map())
+    monkeypatch.setitem(sys.modules, "scipy.io", None)  # what an import finds that is not installed
+    with pytest.raises(ImportError, match=r'pip install "augsal-transforms\[salicon\]"'):
+        read_fixations(open_layout(salicon))[NAME]
+    same(read_fixation_file(salicon / "map.png").points)
 
 
 def test_fixations_are_counted_per_pixel():

@@ -49,6 +49,7 @@ FLOORS = {
     "transform": 5,
     "augmented_dataset": 5,
     "readouts.training": 6,
+    "doctor": 6,
     "generate": 6,
     "ray_engine": 6,
     "evaluation": 6,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from augsal_transforms import SaliencyPredictor
 from augsal_transforms.cli import app
-from augsal_transforms.data.annotated import AnnotatedFolder, read_boxes
+from augsal_transforms.data.annotated import AnnotatedFolder
 from augsal_transforms.data.coco import write_scenes
 from augsal_transforms.readouts.areas import draw_patches, pool_area, rectangles
 from augsal_transforms.readouts.samples import TrainingConfig
@@ -55,50 +55,6 @@ def test_patches_lie_in_the_image():
     assert patches.min() >= 0
     assert patches.max() <= 1
     assert (patches[..., 2:] - patches[..., :2]).min() >= 0.1 - 1e-6
-
-
-def test_boxes_and_classes_are_the_scenes(scenes, tmp_path):
-    read = read_boxes(scenes, "train")
-    table = json.loads((scenes / "annotations" / "instances_train2014.json").read_text())
-    assert sum(map(len, read["boxes"].values())) == len(table["annotations"])
-    first = table["annotations"][0]
-    left, top, right, bottom, number = read["boxes"][f"{first['image_id']:012d}"][0]
-    assert [left * 64, top * 64, (right - left) * 64, (bottom - top) * 64] == pytest.approx(first["bbox"], abs=0.02)
-    assert read["classes"][number] == next(c["name"] for c in table["categories"] if c["id"] == first["category_id"])
-
-
-def test_crowds_are_left_out_and_gaps_in_the_numbers_closed(tmp_path):
-    (tmp_path / "annotations").mkdir()
-    boxes = [(1, 90, 0), (1, 2, 0), (1, 2, 1)]
-    table = {
-        "images": [{"id": 1, "file_name": "COCO_train2014_000000000001.jpg", "width": 10, "height": 20}],
-        "categories": [{"id": 2, "name": "bicycle"}, {"id": 90, "name": "toothbrush"}],
-        "annotations": [{"image_id": i, "category_id": c, "bbox": [1, 2, 5, 10], "iscrowd": k} for i, c, k in boxes],
-    }
-    (tmp_path / "annotations" / "instances_train2014.json").write_text(json.dumps(table))
-    read = read_boxes(tmp_path, "train")
-    assert read["boxes"] == {"000000000001": [[0.1, 0.1, 0.6, 0.6, 1], [0.1, 0.1, 0.6, 0.6, 0]]}
-
-
-def test_the_index_is_read_instead_of_the_annotations(scenes, tmp_path):
-    path = tmp_path / "index.json"
-    dataset = AnnotatedFolder(scenes, index=path)
-    index = json.loads(path.read_text())
-    index["captions"] = dict.fromkeys(index["captions"], "told by the index")
-    path.write_text(json.dumps(index))
-    sample = AnnotatedFolder(scenes, index=path)[0]
-    assert sample["prompt"] == "told by the index"
-    assert torch.equal(sample["boxes"], dataset[0]["boxes"])
-
-
-def test_names_that_end_alike_are_refused(scenes, tmp_path):
-    for part, ending in (("images", "jpg"), ("maps", "png")):
-        (tmp_path / part / "train").mkdir(parents=True)
-        content = next((scenes / part / "train").iterdir()).read_bytes()
-        for name in ("a_000000000001", "b_000000000001"):
-            (tmp_path / part / "train" / f"{name}.{ending}").write_bytes(content)
-    with pytest.raises(ValueError, match="same twelve characters"):
-        AnnotatedFolder(tmp_path, index=tmp_path / "index.json")
 
 
 def test_saliency_goes_on_alone_when_the_readouts_have_had_their_steps(editor, scenes, tmp_path):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from augsal_transforms.cli.data import scenes
+from augsal_transforms.cli.data import check_data, convert_fixations, index, scenes
+from augsal_transforms.cli.doctor import doctor
 from augsal_transforms.cli.edits import calibrate, edit
 from augsal_transforms.cli.evaluate import evaluate
 from augsal_transforms.cli.generate import generate
@@ -12,5 +13,8 @@ from augsal_transforms.cli.readouts import train_readouts
 from augsal_transforms.cli.store import gc, pack, stats, verify
 
 app = typer.Typer(help="Saliency-guided diffusion edits (Aydemir et al., ECCV 2024).", no_args_is_help=True)
-for command in (edit, calibrate, scenes, generate, verify, stats, gc, pack, train_readouts, evaluate):
+for command in (
+    *(edit, calibrate, scenes, check_data, convert_fixations, index, generate, verify, stats, gc, pack),
+    *(train_readouts, evaluate, doctor),
+):
     app.command()(command)

@@ -17,6 +17,6 @@ def usage_errors() -> Iterator[None]:
         yield
     except typer.Exit:
         raise
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         typer.echo(f"augsal: {error}", err=True)
         raise typer.Exit(2) from error

@@ -45,11 +45,16 @@ def read_image(path: str | Path) -> PIL.Image.Image:
         PIL.Image.DecompressionBombWarning,
     ) as error:
         raise ValueError(f"{path} is not a readable image: {error}") from error
-    if image.getexif().get(_ORIENTATION, 1) != 1:
+    if is_rotated(image):
         warnings.warn(
             f"{path} has an EXIF rotation; its stored orientation is used, as saliency maps do.", stacklevel=2
         )
     return image
+
+
+def is_rotated(image: PIL.Image.Image) -> bool:
+    """Whether EXIF asks viewers to turn or mirror the image."""
+    return bool(image.getexif().get(_ORIENTATION, 1) != 1)
 
 
 def to_rgb_image(image: Any) -> tv_tensors.Image:
