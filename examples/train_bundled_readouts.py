@@ -22,7 +22,7 @@ from augsal_transforms.data.observer import observe
 from augsal_transforms.data.scenes import render_scene
 from augsal_transforms.losses import correlation_coefficient, kl_divergence
 from augsal_transforms.readouts.launch import SERIES, START, one_of_several, render_once
-from augsal_transforms.readouts.predictor import WEIGHTS, Readouts
+from augsal_transforms.readouts.readouts import WEIGHTS, Readouts
 from augsal_transforms.readouts.samples import TrainingConfig
 from augsal_transforms.readouts.training import ReadoutTraining
 

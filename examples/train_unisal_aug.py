@@ -24,8 +24,8 @@ from torchvision.utils import save_image
 from tqdm import tqdm
 
 from augsal_transforms import AugmentedSaliencyLoss, SaliencyDiffusionAugment, SaliencyLoss
-from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
+from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.data.scenes import SceneDataset
 from augsal_transforms.metrics import cc, kld
 
@@ -171,9 +171,9 @@ def scenes_or_folder(options: argparse.Namespace) -> tuple[Any, Any, str]:
     if options.data is None:
         count = 8 if options.smoke else 64
         return SceneDataset(options.scenes), SceneDataset(count, seed=99), f"{count} held-out scenes"
-    training = SaliencyFolder(options.data, "train")
+    training = open_layout(options.data, "train")
     if (options.data / "maps" / "val").is_dir():
-        held_out = SaliencyFolder(options.data, "val")
+        held_out = open_layout(options.data, "val")
         return training, held_out, f"the {len(held_out)} images of the val split"
     return training, training, "the training images themselves: the folder has no val split"
 

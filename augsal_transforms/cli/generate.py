@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def generate(
-    data: Annotated[Path, typer.Option(help="A data set in SALICON's layout; see `augsal check-data`.")],
+    data: Annotated[Path, typer.Option(help="A data set: SALICON, MIT1003, CAT2000, or images beside maps.")],
     store: Annotated[Path, typer.Option(help="The store's folder; made if it is not there.")],
     split: Annotated[str, typer.Option(help="train or val.")] = "train",
+    layout: Annotated[str, typer.Option(help="salicon, mit1003, cat2000 or plain; auto recognises them.")] = "auto",
     editor: Annotated[str, typer.Option(help="sd-v1-5, bundled, a folder or a hub id.")] = "sd-v1-5",
     kinds: Annotated[str, typer.Option(help="One edit of each is made of every image.")] = "contrast,brightness,color",
     contrast: Annotated[str, typer.Option(help="Strength, or a range of them to draw from.")] = "1.2:1.8",
@@ -41,15 +42,15 @@ def generate(
     """Fill a store with edits of a data set; run it again to go on, or as often as there are GPUs."""
     from functools import partial
 
-    from augsal_transforms.data.folders import SaliencyFolder
+    from augsal_transforms.data.layouts import open_layout
     from augsal_transforms.workers import from_offset, rank_and_world
 
     with usage_errors():
         edits = parse_edits(kinds, contrast, brightness, color)
         rank, world = rank_and_world(os.environ, shard)
-        names = from_offset(SaliencyFolder(data, split, captions={}).names[:limit], rank, world)
+        names = from_offset(open_layout(data, split, layout).names[:limit], rank, world)
         options = {"editor": editor, "device": device, "dtype": dtype, "batch_size": batch_size}
-        make = partial(open_generation, data, split, store, edits, seed, **options)
+        make = partial(open_generation, (data, split, layout), store, edits, seed, **options)
         if dry_run:
             _tell_estimate(make(), names, world, as_json)
             return
@@ -96,13 +97,15 @@ def _strength(kind: str, text: str) -> float | tuple[float, float]:
     return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def open_generation(data: Path, split: str, store: Path, edits: list[Any], seed: int, **options: Any) -> Generation:
+def open_generation(
+    files: tuple[Path, str, str], store: Path, edits: list[Any], seed: int, **options: Any
+) -> Generation:
     """What fills the store, in this process or in an actor."""
     from augsal_transforms import EditStore
-    from augsal_transforms.data.folders import SaliencyFolder
+    from augsal_transforms.data.layouts import open_layout
     from augsal_transforms.generate import Generation
 
-    return Generation(open_editor(**options), EditStore(store), SaliencyFolder(data, split), edits, seed=seed)
+    return Generation(open_editor(**options), EditStore(store), open_layout(*files), edits, seed=seed)
 
 
 def open_editor(editor: str, device: str, dtype: str, batch_size: int) -> SaliencyEditor:

@@ -16,7 +16,6 @@ from augsal_transforms.editor.canvas import Canvas, check_images, to_unit_range
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.prompts import encode_prompts
 from augsal_transforms.readouts.features import decoder_features
-from augsal_transforms.readouts.readouts import WEIGHTS as WEIGHTS  # where examples look for it
 from augsal_transforms.readouts.readouts import Readouts, load_readouts, save_readouts
 
 
