@@ -41,7 +41,7 @@ def gc(
     from augsal_transforms.upkeep import collect_garbage
 
     with usage_errors():
-        count = collect_garbage(EditStore(store), minutes=minutes)
+        count = collect_garbage(EditStore(store, readonly=True), minutes=minutes)
     typer.echo(f"{count:,} deleted")
 
 
@@ -76,4 +76,4 @@ def pack(
 
     with usage_errors():
         shards = write(EditStore(store, readonly=True), out, shard_bytes=round(shard_gb * 1e9))
-    typer.echo(f"{len(shards)} files in {out}")
+    typer.echo(f"{len(shards)} file{'s' * (len(shards) != 1)} in {out}")
