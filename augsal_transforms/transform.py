@@ -22,7 +22,7 @@ from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import keyed_generator, pixel_hash
 from augsal_transforms.readouts.predictor import SaliencyPredictor
 from augsal_transforms.records import image_hash
-from augsal_transforms.store import EditStore
+from augsal_transforms.store import EditStore, draw_edit
 from augsal_transforms.tv_tensors import EditMask, SaliencyMap
 
 _PICTURES = {
@@ -247,10 +247,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         if not held:
             self._keep(_NOT_HELD)
             return
-        kinds = sorted({edit.kind for edit in held})
-        kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
-        of_kind = [edit for edit in held if edit.kind == kind]
-        stored = store.read(of_kind[int(torch.randint(len(of_kind), (), generator=generator))].path)
+        stored = store.read(draw_edit(held, generator).path)
         if stored is None or stored.account["image"] != name:
             self._keep("the store's record is damaged or cannot be read.")
             return

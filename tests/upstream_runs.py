@@ -1,0 +1,249 @@
+"""Trains an upstream, or its stand-in, as the adapters' contract asks: ``upstream_runs.py NAME CHECKOUT FOLDER``.
+
+Every training run is a forked child, because the upstreams are scripts and share names of modules. Prints
+one line of JSON: what each run ended in.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from records import EDITS, edited, key_of
+from torch.utils.data import default_collate
+
+from augsal_transforms import EditStore, MaskedEditingLoss
+from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits
+from augsal_transforms.data.images import read_image, to_rgb_image
+
+STAND_INS = Path(__file__).parent / "upstreams"
+WEIGHT = 0.1
+RUNS = {"plain": None, "p = 0": (0, WEIGHT), "weight 0": (1, 0), "augmented": (1, WEIGHT)}
+
+
+def write_pictures(folder, size, *, images, maps="maps/{split}", fixations="fixations/{split}", ending=".jpg"):
+    """Four images to train on and two to validate, in an upstream's layout; returns those to train on."""
+    random_numbers = np.random.default_rng(0)
+    written = []
+    for split, count in (("train", 4), ("val", 2)):
+        for n in range(count):
+            name = f"COCO_{split}2014_{n + 1:012d}"
+            coarse = random_numbers.integers(0, 255, (6, 8, 3), np.uint8)
+            fixation_map = np.zeros(size, np.uint8)
+            fixation_map[random_numbers.integers(0, size[0], 9), random_numbers.integers(0, size[1], 9)] = 255
+            pictures = {
+                images: PIL.Image.fromarray(coarse).resize(size[::-1], PIL.Image.Resampling.BICUBIC),
+                maps: PIL.Image.fromarray(coarse[..., 0]).resize(size[::-1], PIL.Image.Resampling.BICUBIC),
+                fixations: PIL.Image.fromarray(fixation_map),
+            }
+            for kind, picture in pictures.items():
+                path = folder / kind.format(split=split) / f"{name}{ending if kind == images else '.png'}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(path)
+            if split == "train":
+                written.append(folder / images.format(split=split) / f"{name}{ending}")
+    return written
+
+
+def fill(folder, paths, *, null=False):
+    """A store of edits of these files; null ones have a mask and change no pixel."""
+    store = EditStore(folder)
+    for path in paths:
+        original = to_rgb_image(read_image(path)).as_subclass(torch.Tensor)
+        height, width = original.shape[-2:]
+        for edit in EDITS[:2]:
+            result = edited(original, edit, place=(height // 4, width // 4, height // 2, width // 2))
+            if null:
+                result.image.copy_(original)
+            store.put(key_of(original, edit), original, result, source=path.stem)
+    return store
+
+
+def fingerprint(*things):
+    digest = hashlib.sha256()
+    for thing in things:
+        digest.update(thing.numpy().tobytes() if isinstance(thing, torch.Tensor) else repr(thing).encode())
+    return digest.hexdigest()
+
+
+def ending_of(model, **rest):
+    """What a run ended in: weights and buffers, their names, and where it left the random generators."""
+    state = model.state_dict()
+    generators = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    return {
+        "state": fingerprint(*state.values()),
+        "keys": fingerprint(*state),
+        "random": fingerprint(*generators),
+        **rest,
+    }
+
+
+def step(hook, model, batch, call, objective, convert, dtype=torch.float64):
+    """One step by hand: is what the hook adds to the gradient the gradient of the editing loss?
+
+    Args:
+        batch: Two packed images (2, 7, h, w); the second is made unedited.
+        call: ``call(images)`` → the model's prediction.
+        objective: The upstream's own loss of a prediction.
+        convert: Prediction → S′ (2, 1, H, W).
+    """
+    model.to(dtype)
+    packed = batch.to(dtype).clone()
+    packed[1, 3:] = 0
+    original, mask = packed[:, :3].contiguous(), packed[:, 6:]
+    edited_images = torch.stack([packed[0, 3:6], original[1]])
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def run(images):
+        torch.manual_seed(0)
+        return call(images)
+
+    def gradient(loss):
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        return torch.cat(
+            [
+                torch.zeros_like(p).flatten() if g is None else g.flatten()
+                for g, p in zip(found, parameters, strict=True)
+            ]
+        )
+
+    added = gradient(objective(run(packed))) - gradient(objective(run(original)))
+    prediction, edited_prediction = convert(run(original)), convert(run(edited_images))
+    mask = F.interpolate(mask, prediction.shape[-2:], mode="bilinear", antialias=True)
+    expected = gradient(WEIGHT * MaskedEditingLoss()(prediction, edited_prediction, mask))
+
+    seen = []
+    hook.editing, editing = lambda *maps: (seen.append(maps), editing(*maps))[1], hook.editing
+    packed[:, 3:6], packed[:, 6] = original, 1
+    run(packed)
+    return {
+        "error": ((added - expected).norm() / expected.norm()).item(),
+        "tolerance": 1e-9 if dtype == torch.float64 else 1e-4,
+        "expected": expected.norm().item(),
+        "null edit equal": torch.equal(seen[0][0], seen[0][1]) and seen[0][0].std().item() > 0,
+    }
+
+
+def null_edits_equal(proxy, folder):
+    """Whether an edit that changes no pixel reaches the model as the very image, through file, store and transform."""
+    null = DatasetProxy(proxy.dataset, StoredEdits(EditStore(folder, readonly=True), 1.0, 0), proxy.path, proxy.carry)
+    images = [image_of(null[n]) for n in range(len(null))]
+    return all(torch.equal(image[:3], image[3:6]) and image[6].any() for image in map(torch.as_tensor, images))
+
+
+def image_of(item):
+    return next(part for part in item if isinstance(part, torch.Tensor) and part.shape[0] == 7)
+
+
+class Unisal:
+    marker = "unisal/train.py"
+
+    def __init__(self, checkout, folder, real):
+        self.checkout, self.folder, self.real = checkout, folder, real
+        self.images = write_pictures(folder / "data", (480, 640) if real else (48, 64), images="images")
+        weights = checkout / "unisal/models/weights/mobilenet_v2.pth.tar"
+        if real and not weights.exists():
+            torch.save({}, weights)  # copied into the run's folder, and not read where nothing is pretrained
+
+    def train(self, name, augmentation):
+        from augsal_transforms.adapters import unisal as adapter
+
+        os.environ["SALICON_DATA_DIR"] = str(self.folder / "data")
+        os.environ["TRAIN_DIR"] = str(self.folder / name)
+        sys.path.insert(0, str(self.checkout))
+        import unisal
+
+        sources = ["SALICON"] if self.real else ["DHF1K", "SALICON"]
+        trainer = unisal.train.Trainer(
+            num_epochs=1,
+            data_sources=sources,
+            salicon_batch_size=2,
+            num_workers=0,
+            tboard=False,
+            model_cfg={"sources": sources, **({"cnn_cfg": {"pretrained": False}} if self.real else {})},
+            prefix="run",
+        )
+        if augmentation is None:
+            trainer.fit()
+            return ending_of(trainer.model, configs=self.configs(trainer))
+        p, weight = augmentation
+        with adapter.augmented(trainer, self.folder / "store", p=p, editing_weight=weight) as hook:
+            trainer.fit()
+            end = ending_of(trainer.model, configs=self.configs(trainer), passes=hook.passes, edited=hook.edited)
+            if (p, weight) == (1, WEIGHT):
+                end["step"] = self.step(trainer, hook)
+        return end
+
+    def configs(self, trainer):
+        return {path.name: path.read_text() for path in sorted(trainer.train_dir.glob("[A-Z]*.json"))}
+
+    def step(self, trainer, hook):
+        proxy = trainer.get_dataset("train", "SALICON")
+        _, images, sal, fix, (heights, widths) = default_collate([proxy[0], proxy[1]])
+        size = heights[0].item(), widths[0].item()
+        trainer.model.train().requires_grad_()
+
+        def call(x):
+            return trainer.model(x.unsqueeze(1), target_size=size, source="SALICON")
+
+        def objective(prediction):
+            return trainer.loss_sequences(prediction, sal.double().unsqueeze(1), fix.unsqueeze(1), ("kld",))[0].mean()
+
+        def convert(prediction):
+            density = prediction.exp()[:, 0]
+            return density / density.amax((-2, -1), keepdim=True)
+
+        return {
+            **step(hook, trainer.model, images, call, objective, convert),
+            "null pixels equal": null_edits_equal(proxy, self.folder / "null"),
+        }
+
+
+UPSTREAMS = {"unisal": Unisal}
+
+
+def in_child(function, *arguments):
+    """The result of a call in a forked process."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def run():
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)
+        sender.send(function(*arguments))
+
+    process = context.Process(target=run)
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        raise SystemExit(f"the run {arguments} died; see above") from None
+    finally:
+        process.join()
+
+
+def main():
+    name, checkout, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # theirs
+    copy = folder / "checkout"
+    shutil.copytree(checkout, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", "figures", "docs"))
+    upstream = UPSTREAMS[name](copy, folder, real=checkout.parent != STAND_INS)
+    for null in (False, True):
+        fill(folder / ("null" if null else "store"), upstream.images, null=null)
+    print(json.dumps({run: in_child(upstream.train, run, augmentation) for run, augmentation in RUNS.items()}))
+
+
+if __name__ == "__main__":
+    main()
