@@ -5,10 +5,12 @@ one line of JSON: what each run ended in.
 """
 
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
 import random
+import runpy
 import shutil
 import sys
 import warnings
@@ -22,7 +24,10 @@ from records import EDITS, edited, key_of
 from torch.utils.data import default_collate
 
 from augsal_transforms import EditStore, MaskedEditingLoss
+from augsal_transforms.adapters import simplenet, tempsal
+from augsal_transforms.adapters import unisal as unisal_adapter
 from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits
+from augsal_transforms.adapters._patch import replaced
 from augsal_transforms.data.images import read_image, to_rgb_image
 
 STAND_INS = Path(__file__).parent / "upstreams"
@@ -155,8 +160,6 @@ class Unisal:
             torch.save({}, weights)  # copied into the run's folder, and not read where nothing is pretrained
 
     def train(self, name, augmentation):
-        from augsal_transforms.adapters import unisal as adapter
-
         os.environ["SALICON_DATA_DIR"] = str(self.folder / "data")
         os.environ["TRAIN_DIR"] = str(self.folder / name)
         sys.path.insert(0, str(self.checkout))
@@ -176,7 +179,7 @@ class Unisal:
             trainer.fit()
             return ending_of(trainer.model, configs=self.configs(trainer))
         p, weight = augmentation
-        with adapter.augmented(trainer, self.folder / "store", p=p, editing_weight=weight) as hook:
+        with unisal_adapter.augmented(trainer, self.folder / "store", p=p, editing_weight=weight) as hook:
             trainer.fit()
             end = ending_of(trainer.model, configs=self.configs(trainer), passes=hook.passes, edited=hook.edited)
             if (p, weight) == (1, WEIGHT):
@@ -208,7 +211,86 @@ class Unisal:
         }
 
 
-UPSTREAMS = {"unisal": Unisal}
+class Script:
+    """A program at module level: SimpleNet and TempSAL."""
+
+    def __init__(self, checkout, folder, real, **layout):
+        self.folder, self.real = folder, real
+        self.place = checkout / Path(self.marker).parent
+        self.images = write_pictures(folder / "data", (480, 640) if real else (48, 64), **layout)
+
+    def train(self, name, augmentation):
+        os.chdir(self.place)
+        sys.path.insert(0, str(self.place))
+        weights = self.folder / f"{name}.pt"
+        sys.argv = ["train.py", "--dataset_dir", f"{self.folder}/data/", "--no_epochs", "1", "--batch_size", "2"]
+        sys.argv += ["--no_workers", "0", "--model_val_path", str(weights), *self.options]
+        if augmentation is None:
+            with self.adapter.shims():
+                scope = runpy.run_path("train.py", run_name="__main__")
+                return ending_of(scope["model"], configs=list(torch.load(weights)))
+        p, weight = augmentation
+        with self.adapter.augmented(self.folder / "store", p=p, editing_weight=weight) as hook:
+            scope = runpy.run_path("train.py", run_name="__main__")
+            saved = list(torch.load(weights))
+            end = ending_of(scope["model"], configs=saved, passes=hook.passes, edited=hook.edited)
+            if (p, weight) == (1, WEIGHT):
+                end["step"] = self.step(scope, hook)
+        return end
+
+    def step(self, scope, hook):
+        model, proxy, loss = scope["model"], scope["train_dataset"], importlib.import_module("loss")
+        images, maps, _ = default_collate([proxy[0], proxy[1]])
+        model.train()
+
+        def call(x):
+            output = model(x)
+            return output if isinstance(output, torch.Tensor) else output[0]
+
+        def objective(prediction):
+            return loss.kldiv(prediction, maps.to(prediction.dtype))
+
+        return {
+            **step(hook, model, images, call, objective, lambda prediction: prediction[:, None], self.dtype()),
+            "null pixels equal": null_edits_equal(proxy, self.folder / "null"),
+        }
+
+    def dtype(self):
+        return torch.float64
+
+
+class SimpleNet(Script):
+    marker, adapter = "SimpleNet/train.py", simplenet
+    options = ("--enc_model", "resnet", "--load_weight", "0")
+
+    def __init__(self, checkout, folder, real):
+        super().__init__(checkout, folder, real, images="images/{split}", ending=".png")
+        (folder / "data/fixations/fixations").symlink_to("val")  # where the script looks
+
+
+class TempSAL(Script):
+    marker, adapter = "src/train.py", tempsal
+
+    def __init__(self, checkout, folder, real):
+        super().__init__(checkout, folder, real, images="images/{split}", fixations="fixation_maps/{split}")
+        checkpoint = folder / "checkpoint.pt"
+        self.options = ("--enc_model", "pnas_boosted_multi", "--model_path", str(checkpoint))
+        in_child(self.fabricate, checkpoint)
+
+    def fabricate(self, checkpoint):
+        """The model loads a checkpoint of itself; here is one of random weights."""
+        os.chdir(self.place)
+        sys.path.insert(0, str(self.place))
+        with tempsal.shims(), replaced(torch, "load", lambda *args, **kwargs: {}):
+            with replaced(torch.nn.Module, "load_state_dict", lambda *args, **kwargs: None):
+                boosted = importlib.import_module("model").PNASBoostedModelMultiLevel("cpu", "", "", 5)
+            torch.save(boosted.state_dict(), checkpoint)
+
+    def dtype(self):
+        return torch.float32 if self.real else torch.float64  # PNAS twice, on a CPU
+
+
+UPSTREAMS = {"unisal": Unisal, "simplenet": SimpleNet, "tempsal": TempSAL}
 
 
 def in_child(function, *arguments):
