@@ -192,15 +192,22 @@ class _RandomState:
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Normalise by the batch's statistics where training does, but leave the running ones as they are."""
+    """Normalise by the batch's statistics where training does, and let the running ones be as they were after.
+
+    Note:
+        The buffers are exchanged and not ``track_running_stats`` switched off: a layer under activation
+        checkpointing, run again in ``backward``, must save as many tensors as before. What it adds to its
+        statistics then, it adds, as checkpointing has every batch norm count its batches twice.
+    """
     norms = [m for m in module.modules() if m.training and getattr(m, "track_running_stats", False)]
-    for norm in norms:
-        norm.track_running_stats = False  # type: ignore[assignment]
+    own = [dict(norm.named_buffers(recurse=False)) for norm in norms]
+    for norm, buffers in zip(norms, own, strict=True):
+        norm._buffers.update({name: buffer.clone() for name, buffer in buffers.items()})
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True  # type: ignore[assignment]
+        for norm, buffers in zip(norms, own, strict=True):
+            norm._buffers.update(buffers)
 
 
 @contextmanager

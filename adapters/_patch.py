@@ -6,7 +6,7 @@ import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -38,11 +38,11 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def training(hook: EditingHook, proxies: list[DatasetProxy], p: float) -> Iterator[EditingHook]:
+def training(hook: EditingHook, proxies: Sequence[DatasetProxy] = (), p: float | None = None) -> Iterator[EditingHook]:
     """A training run: the hook knows of scalers and DataParallel; afterwards nothing is left on models and data.
 
     Raises:
-        RuntimeError: At the end, if no edited item was seen although p > 0.
+        RuntimeError: At the end, if no edited item was seen although p > 0, or, where p is not known, no item at all.
     """
     try:
         with gradient_scale_seen(hook), _carried_to_data_parallel(hook):
@@ -51,11 +51,12 @@ def training(hook: EditingHook, proxies: list[DatasetProxy], p: float) -> Iterat
         hook.detach()
         for proxy in proxies:
             proxy.release()
-    if p > 0 and not hook.edited:
+    inert = not hook.passes if p is None else p > 0 and not hook.edited
+    if inert:
         raise RuntimeError(
-            f"The augmentation did nothing: p is {p:g}, yet of the {hook.passes} training passes that went through the "
-            "adapter none held an edited image. Were the data loader and the model made before the adapter was "
-            "entered, or is this another version of the upstream than the one it was written for?"
+            f"The augmentation did nothing: of {hook.passes} training passes through the adapter none held an edited "
+            "image. Were the data loader and the model made before the adapter was entered, or is this another "
+            "version of the upstream than the one it was written for?"
         )
     print(
         f"augsal: {hook.edited} edited items in {hook.passes} training passes, mean editing loss {hook.loss:.4f}",

@@ -20,8 +20,8 @@ CASES = [
 
 def checkout_of(name, kind):
     if kind == "stand-in":
-        return STAND_INS / name
-    variable = f"AUGSAL_UPSTREAM_{name.upper()}"
+        return STAND_INS / UPSTREAMS[name].place
+    variable = f"AUGSAL_UPSTREAM_{UPSTREAMS[name].place.upper()}"
     if variable not in os.environ:
         pytest.skip(f"upstream: set {variable} to a checkout to run")
     checkout = Path(os.environ[variable])

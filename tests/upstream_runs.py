@@ -14,7 +14,9 @@ import runpy
 import shutil
 import sys
 import warnings
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -24,10 +26,10 @@ from records import EDITS, edited, key_of
 from torch.utils.data import default_collate
 
 from augsal_transforms import EditStore, MaskedEditingLoss
-from augsal_transforms.adapters import simplenet, tempsal
+from augsal_transforms.adapters import deepgaze2e, simplenet, tempsal
 from augsal_transforms.adapters import unisal as unisal_adapter
 from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits
-from augsal_transforms.adapters._patch import replaced
+from augsal_transforms.adapters._patch import replaced, with_trapz
 from augsal_transforms.data.images import read_image, to_rgb_image
 
 STAND_INS = Path(__file__).parent / "upstreams"
@@ -35,19 +37,25 @@ WEIGHT = 0.1
 RUNS = {"plain": None, "p = 0": (0, WEIGHT), "weight 0": (1, 0), "augmented": (1, WEIGHT)}
 
 
-def write_pictures(folder, size, *, images, maps="maps/{split}", fixations="fixations/{split}", ending=".jpg"):
-    """Four images to train on and two to validate, in an upstream's layout; returns those to train on."""
+def write_pictures(
+    folder, size, *, images, maps="maps/{split}", fixations="fixations/{split}", ending=".jpg", turned=False
+):
+    """Four images to train on and two to validate, in an upstream's layout; returns those to train on.
+
+    With ``turned`` two of the four stand upright.
+    """
     random_numbers = np.random.default_rng(0)
     written = []
     for split, count in (("train", 4), ("val", 2)):
         for n in range(count):
             name = f"COCO_{split}2014_{n + 1:012d}"
+            height, width = size[::-1] if turned and n > 1 else size
             coarse = random_numbers.integers(0, 255, (6, 8, 3), np.uint8)
-            fixation_map = np.zeros(size, np.uint8)
-            fixation_map[random_numbers.integers(0, size[0], 9), random_numbers.integers(0, size[1], 9)] = 255
+            fixation_map = np.zeros((height, width), np.uint8)
+            fixation_map[random_numbers.integers(0, height, 9), random_numbers.integers(0, width, 9)] = 255
             pictures = {
-                images: PIL.Image.fromarray(coarse).resize(size[::-1], PIL.Image.Resampling.BICUBIC),
-                maps: PIL.Image.fromarray(coarse[..., 0]).resize(size[::-1], PIL.Image.Resampling.BICUBIC),
+                images: PIL.Image.fromarray(coarse).resize((width, height), PIL.Image.Resampling.BICUBIC),
+                maps: PIL.Image.fromarray(coarse[..., 0]).resize((width, height), PIL.Image.Resampling.BICUBIC),
                 fixations: PIL.Image.fromarray(fixation_map),
             }
             for kind, picture in pictures.items():
@@ -150,7 +158,7 @@ def image_of(item):
 
 
 class Unisal:
-    marker = "unisal/train.py"
+    place, marker = "unisal", "unisal/train.py"
 
     def __init__(self, checkout, folder, real):
         self.checkout, self.folder, self.real = checkout, folder, real
@@ -216,12 +224,12 @@ class Script:
 
     def __init__(self, checkout, folder, real, **layout):
         self.folder, self.real = folder, real
-        self.place = checkout / Path(self.marker).parent
+        self.source = checkout / Path(self.marker).parent
         self.images = write_pictures(folder / "data", (480, 640) if real else (48, 64), **layout)
 
     def train(self, name, augmentation):
-        os.chdir(self.place)
-        sys.path.insert(0, str(self.place))
+        os.chdir(self.source)
+        sys.path.insert(0, str(self.source))
         weights = self.folder / f"{name}.pt"
         sys.argv = ["train.py", "--dataset_dir", f"{self.folder}/data/", "--no_epochs", "1", "--batch_size", "2"]
         sys.argv += ["--no_workers", "0", "--model_val_path", str(weights), *self.options]
@@ -260,7 +268,7 @@ class Script:
 
 
 class SimpleNet(Script):
-    marker, adapter = "SimpleNet/train.py", simplenet
+    place, marker, adapter = "simplenet", "SimpleNet/train.py", simplenet
     options = ("--enc_model", "resnet", "--load_weight", "0")
 
     def __init__(self, checkout, folder, real):
@@ -269,7 +277,7 @@ class SimpleNet(Script):
 
 
 class TempSAL(Script):
-    marker, adapter = "src/train.py", tempsal
+    place, marker, adapter = "tempsal", "src/train.py", tempsal
 
     def __init__(self, checkout, folder, real):
         super().__init__(checkout, folder, real, images="images/{split}", fixations="fixation_maps/{split}")
@@ -279,8 +287,8 @@ class TempSAL(Script):
 
     def fabricate(self, checkpoint):
         """The model loads a checkpoint of itself; here is one of random weights."""
-        os.chdir(self.place)
-        sys.path.insert(0, str(self.place))
+        os.chdir(self.source)
+        sys.path.insert(0, str(self.source))
         with tempsal.shims(), replaced(torch, "load", lambda *args, **kwargs: {}):
             with replaced(torch.nn.Module, "load_state_dict", lambda *args, **kwargs: None):
                 boosted = importlib.import_module("model").PNASBoostedModelMultiLevel("cpu", "", "", 5)
@@ -290,7 +298,155 @@ class TempSAL(Script):
         return torch.float32 if self.real else torch.float64  # PNAS twice, on a CPU
 
 
-UPSTREAMS = {"unisal": Unisal, "simplenet": SimpleNet, "tempsal": TempSAL}
+class DeepGaze:
+    """DeepGaze IIE by the training functions that are there; the stimuli are of two sizes."""
+
+    place, marker = "deepgaze", "deepgaze_pytorch/training.py"
+
+    def __init__(self, checkout, folder, real):
+        self.checkout, self.folder, self.real = checkout, folder, real
+        self.images = write_pictures(folder / "data", (96, 128), images="images/{split}", turned=True)
+
+    def train(self, name, augmentation):
+        sys.path.insert(0, str(self.checkout))
+        with deepgaze2e.importable():
+            import deepgaze_pytorch.training
+        model = self.model()
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(parameters, lr=1e-3)
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1], gamma=1e-9)  # one epoch
+
+        def fit(dataset):
+            loaders = [self.loader(dataset), 0.0, self.loader(self.dataset("val")), 0.0]
+            folder = str(self.folder / name)
+            deepgaze_pytorch.training._train(
+                folder, model, *loaders, optimizer, scheduler, minimum_learning_rate=1e-6, device=torch.device("cpu")
+            )
+            return list(torch.load(f"{folder}/final.pth"))
+
+        dataset = self.dataset("train")
+        if augmentation is None:
+            with with_trapz():
+                return ending_of(model, configs=fit(dataset))
+        p, weight = augmentation
+        augmented_dataset = deepgaze2e.augmented_dataset(dataset, self.folder / "store", p=p)
+        with deepgaze2e.augmented(model, editing_weight=weight) as hook:
+            saved = fit(augmented_dataset)
+            end = ending_of(model, configs=saved, passes=hook.passes, edited=hook.edited)
+            if (p, weight) == (1, WEIGHT):
+                end["step"] = self.step(model, augmented_dataset, hook)
+        return end
+
+    def model(self):
+        import deepgaze_pytorch
+
+        with random_backbones() if self.real else nullcontext():
+            return deepgaze2e.prepare(deepgaze_pytorch.DeepGazeIIE(pretrained=False))
+
+    def dataset(self, split):
+        from deepgaze_pytorch.data import FixationMaskTransform, ImageDataset
+
+        paths = sorted((self.folder / f"data/images/{split}").iterdir())
+        rows, columns, images = [], [], []
+        for n, path in enumerate(paths):
+            y, x = np.nonzero(np.array(PIL.Image.open(self.folder / f"data/fixations/{split}" / f"{path.stem}.png")))
+            rows, columns, images = [*rows, *y], [*columns, *x], [*images, *[n] * len(x)]
+        stimuli, fixations, centerbias = self.stimuli(
+            [str(path) for path in paths], *map(np.array, (columns, rows, images))
+        )
+        return ImageDataset(
+            stimuli, fixations, centerbias, transform=FixationMaskTransform(sparse=False), average="image"
+        )
+
+    def stimuli(self, names, x, y, n):
+        if self.real:
+            import pysaliency
+
+            return (
+                pysaliency.FileStimuli(names),
+                pysaliency.Fixations.create_without_history(x, y, n),
+                pysaliency.UniformModel(),
+            )
+        sizes = [PIL.Image.open(name).size[::-1] for name in names]
+        return (
+            SimpleNamespace(filenames=names, sizes=sizes),
+            SimpleNamespace(x_int=x, y_int=y, n=n),
+            SimpleNamespace(log_density=lambda image: np.full(image.shape[:2], -np.log(image[..., 0].size))),
+        )
+
+    def loader(self, dataset):
+        from deepgaze_pytorch.data import ImageDatasetSampler
+
+        return torch.utils.data.DataLoader(dataset, batch_sampler=ImageDatasetSampler(dataset, batch_size=2))
+
+    def step(self, model, dataset, hook):
+        batch = default_collate([dataset[0], dataset[1]])
+        model.train()
+        packed = torch.cat([batch["image"], batch["augsal_edit"], batch["augsal_mask"]], 1)
+        centerbias, fixations = batch["centerbias"].double(), batch["fixation_mask"]
+
+        def call(x):
+            edit = {"augsal_edit": x[:, 3:6], "augsal_mask": x[:, 6:]} if x.shape[1] == 7 else {}
+            return model(x[:, :3].contiguous(), centerbias, **edit)
+
+        def objective(log_density):
+            return -(log_density * fixations).sum((1, 2)).mean()
+
+        def convert(log_density):
+            density = log_density.exp()
+            return (density / density.amax((-2, -1), keepdim=True))[:, None]
+
+        null = DatasetProxy(
+            dataset.dataset, StoredEdits(EditStore(self.folder / "null"), 1.0, 0), dataset.path, dataset.carry
+        )
+        items = [null[n] for n in range(len(null))]
+        equal = all(np.array_equal(item["image"], item["augsal_edit"]) and item["augsal_mask"].any() for item in items)
+        return {**step(hook, model, packed, call, objective, convert), "null pixels equal": equal}
+
+
+class DeepGazeSingle(DeepGaze):
+    """DeepGaze III without scanpaths, as the notebook trains it; its ``train()`` never sets ``training``."""
+
+    def model(self):
+        from deepgaze_pytorch.modules import DeepGazeIII, FeatureExtractor
+
+        if not self.real:
+            return DeepGazeIII(FeatureExtractor())
+        from deepgaze_pytorch import deepgaze2e as parts
+        from deepgaze_pytorch.features.densenet import RGBDenseNet201
+
+        (config,) = (config for config in parts.BACKBONES if config["type"].endswith("RGBDenseNet201"))
+        with random_backbones():
+            features = FeatureExtractor(RGBDenseNet201(), config["used_features"])
+        readout = parts.build_saliency_network(config["channels"]), None, parts.build_fixation_selection_network()
+        return DeepGazeIII(features, *readout, readout_factor=4, saliency_map_factor=4)
+
+
+@contextmanager
+def random_backbones():
+    """DeepGaze's backbones as they would be built, without the download of their weights."""
+    import torchvision
+    from deepgaze_pytorch.features import efficientnet_pytorch, shapenet
+
+    net = efficientnet_pytorch.EfficientNet
+    with ExitStack() as stack:
+        for owner, name, value in (
+            (torch.hub, "load", lambda repo, name, **kwargs: getattr(torchvision.models, name)(weights=None)),
+            (net, "from_pretrained", net.from_name),
+            (shapenet.model_zoo, "load_url", lambda *args, **kwargs: {"state_dict": {}}),
+            (torch.nn.Module, "load_state_dict", lambda *args, **kwargs: None),
+        ):
+            stack.enter_context(replaced(owner, name, value))
+        yield
+
+
+UPSTREAMS = {
+    "unisal": Unisal,
+    "simplenet": SimpleNet,
+    "tempsal": TempSAL,
+    "deepgaze": DeepGaze,
+    "deepgaze-single": DeepGazeSingle,
+}
 
 
 def in_child(function, *arguments):
