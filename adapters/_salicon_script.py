@@ -26,7 +26,7 @@ def patched_script(
     edits: StoredEdits,
     *,
     dataloader: ModuleType,
-    models: Sequence[type],
+    models: Sequence[Any],
     path: Callable[[Any, int], Path],
     make: Callable[..., Any] | None = None,
 ) -> Iterator[EditingHook]:

@@ -93,7 +93,7 @@ def _fixations(folder: str) -> str:
 
 
 def _path(dataset: Any, index: int) -> Path:
-    return Path(dataset.img_dir) / (dataset.img_ids[index] + dataset.exten)
+    return Path(dataset.img_dir) / f"{dataset.img_ids[index]}{dataset.exten}"
 
 
 if __name__ == "__main__":
