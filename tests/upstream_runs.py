@@ -294,11 +294,11 @@ class TempSAL(Script):
 class DeepGaze:
     """DeepGaze IIE by the training functions that are there; the stimuli are of two sizes."""
 
-    place, marker = "deepgaze", "deepgaze_pytorch/training.py"
+    place, marker, size = "deepgaze", "deepgaze_pytorch/training.py", (96, 128)
 
     def __init__(self, checkout, folder, real):
         self.checkout, self.folder, self.real = checkout, folder, real
-        self.images = write_pictures(folder / "data", (96, 128), images="images/{split}", turned=True)
+        self.images = write_pictures(folder / "data", self.size, images="images/{split}", turned=True)
 
     def train(self, name, augmentation):
         sys.path.insert(0, str(self.checkout))
@@ -399,6 +399,8 @@ class DeepGaze:
 
 class DeepGazeSingle(DeepGaze):
     """DeepGaze III without scanpaths, as the notebook trains it; its ``train()`` never sets ``training``."""
+
+    size = (288, 384)  # at (96, 128) DenseNet's 1 × 2 pixels, normalised over space, are the same for any image
 
     def model(self):
         from deepgaze_pytorch.modules import DeepGazeIII, FeatureExtractor
