@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from augsal_transforms.adapters._dataset import CHANNELS, resize
+from augsal_transforms.adapters._replay import RandomState, frozen_statistics, synchronises
 from augsal_transforms.losses import MaskedEditingLoss
 
 
@@ -54,6 +55,16 @@ def odds(log_density: Tensor) -> Tensor:
     return (log_density + math.log(log_density.shape[-2] * log_density.shape[-1])).sigmoid()
 
 
+LOG_DENSITIES = {"peak": peak, "odds": odds}
+
+
+def conversion_of(name: str) -> Callable[[Tensor], Tensor]:
+    """The conversion of a log density by its name."""
+    if name not in LOG_DENSITIES:
+        raise ValueError(f"`conversion` must be one of {', '.join(LOG_DENSITIES)}, got {name!r}.")
+    return LOG_DENSITIES[name]
+
+
 class EditingHook:
     """Adds the editing loss to a model's training.
 
@@ -83,8 +94,8 @@ class EditingHook:
         self.passes = self.edited = 0
         self.loss_scale = self.gradient_scale = 1.0
         self._sum = torch.zeros(())
-        self._pending: tuple[Unpacked, _RandomState] | None = None
-        self._handles: dict[int, list[Any]] = {}
+        self._pending: tuple[Unpacked, RandomState] | None = None
+        self._handles: dict[nn.Module, list[Any]] = {}
 
     @property
     def loss(self) -> float:
@@ -100,21 +111,21 @@ class EditingHook:
 
     def attach(self, module: nn.Module) -> None:
         """Hang the loss on a model, once. Under DataParallel: on the DataParallel object, not on the model inside."""
-        if id(module) not in self._handles:
-            self._handles[id(module)] = [
+        if module not in self._handles:
+            self._handles[module] = [
                 module.register_forward_pre_hook(self._before, with_kwargs=True),
                 module.register_forward_hook(self._after, with_kwargs=True),
             ]
 
     def detach(self, module: nn.Module | None = None) -> None:
         """Take it off a model, or off all."""
-        for key in list(self._handles) if module is None else [id(module)]:
-            for handle in self._handles.pop(key, []):
+        for held in list(self._handles) if module is None else [module]:
+            for handle in self._handles.pop(held, []):
                 handle.remove()
 
     def holds(self, module: nn.Module) -> bool:
         """Whether it hangs on a model."""
-        return id(module) in self._handles
+        return module in self._handles
 
     @torch.compiler.disable
     def _before(self, module: nn.Module, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
@@ -123,8 +134,8 @@ class EditingHook:
         if unpacked is None:
             return None
         # Not ``module.training``: DeepGaze's ``train`` never sets it.
-        if torch.is_grad_enabled() and (_synchronises(module) or unpacked.edit_mask.any()):
-            self._pending = unpacked, _RandomState(unpacked.edit_mask.device)
+        if torch.is_grad_enabled() and (synchronises(module) or unpacked.edit_mask.any()):
+            self._pending = unpacked, RandomState(unpacked.edit_mask.device)
         self.passes += torch.is_grad_enabled()
         return unpacked.args, unpacked.kwargs
 
@@ -173,43 +184,6 @@ class _AddLoss(torch.autograd.Function):
         return gradients[0], torch.full_like(ctx.like, scale), None
 
 
-class _RandomState:
-    """Torch's random state before the main pass: dropout must drop the same units of the edited images."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.cpu = torch.get_rng_state()
-        self.cuda = torch.cuda.get_rng_state_all() if device.type == "cuda" else []
-
-    @contextmanager
-    def replayed(self) -> Iterator[None]:
-        """Run from this state; afterwards the state is what it was before."""
-        with torch.random.fork_rng(devices=range(len(self.cuda))):
-            torch.set_rng_state(self.cpu)
-            if self.cuda:
-                torch.cuda.set_rng_state_all(self.cuda)
-            yield
-
-
-@contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Normalise by the batch's statistics where training does, and let the running ones be as they were after.
-
-    Note:
-        The buffers are exchanged and not ``track_running_stats`` switched off: a layer under activation
-        checkpointing, run again in ``backward``, must save as many tensors as before. What it adds to its
-        statistics then, it adds, as checkpointing has every batch norm count its batches twice.
-    """
-    norms = [m for m in module.modules() if m.training and getattr(m, "track_running_stats", False)]
-    own = [dict(norm.named_buffers(recurse=False)) for norm in norms]
-    for norm, buffers in zip(norms, own, strict=True):
-        norm._buffers.update({name: buffer.clone() for name, buffer in buffers.items()})
-    try:
-        yield
-    finally:
-        for norm, buffers in zip(norms, own, strict=True):
-            norm._buffers.update(buffers)
-
-
 @contextmanager
 def gradient_scale_seen(hook: EditingHook) -> Iterator[None]:
     """Let the hook know by what a ``GradScaler`` multiplies losses, whoever makes one."""
@@ -237,8 +211,3 @@ def _as_maps(prediction: Tensor) -> Tensor:
             "Edits are of still images: video goes without."
         )
     return maps.to(torch.promote_types(maps.dtype, torch.float32))
-
-
-def _synchronises(module: nn.Module) -> bool:
-    """Whether a pass needs all ranks, so that one with an edit must not run it alone."""
-    return any(isinstance(m, nn.SyncBatchNorm) for m in module.modules())

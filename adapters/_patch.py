@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -159,3 +160,18 @@ def with_trapz() -> Iterator[None]:
             say("numpy.trapz is gone; numpy.trapezoid is put in its place")
             stack.enter_context(replaced(np, "trapz", np.trapezoid))
         yield
+
+
+@contextmanager
+def forked_workers() -> Iterator[None]:
+    """Let data loaders fork: started any other way, a worker would run a script without main guard once more."""
+    before = multiprocessing.get_start_method()
+    if before == "fork" or "fork" not in multiprocessing.get_all_start_methods():
+        yield
+        return
+    say(f"data loader workers are forked, not started by {before}: the script has no main guard")
+    multiprocessing.set_start_method("fork", force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(before, force=True)

@@ -34,13 +34,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augsal_transforms.adapters._dataset import DatasetProxy, resize
-from augsal_transforms.adapters._hook import EditingHook, Unpacked, odds, peak
+from augsal_transforms.adapters._hook import EditingHook, Unpacked, conversion_of
 from augsal_transforms.adapters._patch import claim, open_edits, say, stand_ins, training, with_trapz
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.losses import MaskedEditingLoss
 from augsal_transforms.store import EditStore
 
-CONVERSIONS = {"peak": peak, "odds": odds}
 EDIT, MASK = "augsal_edit", "augsal_mask"
 
 
@@ -119,7 +118,7 @@ def augmented(
         RuntimeError: At the end, if no batch of an ``augmented_dataset`` was trained on.
     """
     claim("deepgaze2e")
-    hook = EditingHook(editing_weight, editing, CONVERSIONS[conversion], unpack_keys)
+    hook = EditingHook(editing_weight, editing, conversion_of(conversion), unpack_keys)
     with ExitStack() as stack:
         stack.enter_context(with_trapz())
         stack.enter_context(training(hook))

@@ -26,7 +26,15 @@ from typing import Any
 
 from augsal_transforms.adapters._hook import EditingHook
 from augsal_transforms.adapters._launch import launch
-from augsal_transforms.adapters._patch import claim, open_edits, say, stand_ins, upstream_module, without_cuda
+from augsal_transforms.adapters._patch import (
+    claim,
+    forked_workers,
+    open_edits,
+    say,
+    stand_ins,
+    upstream_module,
+    without_cuda,
+)
 from augsal_transforms.adapters._salicon_script import patched_script
 from augsal_transforms.losses import MaskedEditingLoss
 from augsal_transforms.store import EditStore
@@ -37,7 +45,8 @@ MODELS = ("PNASModel", "DenseModel", "ResNetModel", "VGGModel", "MobileNetV2")
 @contextmanager
 def shims() -> Iterator[None]:
     """What the script needs to start today."""
-    with stand_ins(pytorch_ssim="imported, never used", torchsummary="imported, never used"), without_cuda():
+    unused = stand_ins(pytorch_ssim="imported, never used", torchsummary="imported, never used")
+    with unused, without_cuda(), forked_workers():
         yield
 
 

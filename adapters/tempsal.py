@@ -36,6 +36,7 @@ from augsal_transforms.adapters._hook import EditingHook
 from augsal_transforms.adapters._launch import launch
 from augsal_transforms.adapters._patch import (
     claim,
+    forked_workers,
     open_edits,
     say,
     stand_ins,
@@ -55,11 +56,13 @@ def shims() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(stand_ins(wandb="nothing is logged"))
         stack.enter_context(without_cuda())
+        stack.enter_context(forked_workers())
         stack.enter_context(_dataloader())
         wandb, model = importlib.import_module("wandb"), upstream_module("model", "src/")
         if wandb.run is None:
             say("wandb is logged to without a run: a disabled one is begun; call wandb.init yourself to log")
             wandb.init(mode="disabled")
+            stack.callback(wandb.finish)
         if not hasattr(model, MISSPELT):
             say(f"model.{MISSPELT} is {MODEL}")
             setattr(model, MISSPELT, getattr(model, MODEL))

@@ -37,14 +37,12 @@ import numpy as np
 from torch import Tensor
 
 from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits, pack
-from augsal_transforms.adapters._hook import EditingHook, odds, peak
+from augsal_transforms.adapters._hook import LOG_DENSITIES, EditingHook, conversion_of
 from augsal_transforms.adapters._launch import launch
 from augsal_transforms.adapters._patch import claim, open_edits, replaced, training, upstream_module
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.losses import MaskedEditingLoss
 from augsal_transforms.store import EditStore
-
-CONVERSIONS = {"peak": peak, "odds": odds}
 
 
 @contextmanager
@@ -61,7 +59,7 @@ def augmented(
     """Train with edits while this lasts.
 
     Args:
-        trainer: A ``unisal.train.Trainer`` whose loaders are not made yet, or the class.
+        trainer: A ``unisal.train.Trainer``, or the class.
         store: Edits of SALICON's training images.
         p: Chance of an edit. The paper's p (Sec. 5.3) is 1 − p.
         editing_weight: Weight of the editing loss.
@@ -73,12 +71,12 @@ def augmented(
         RuntimeError: If the store has no edit of these images, or none was seen although ``p`` > 0.
     """
     claim("unisal")
-    hook = EditingHook(editing_weight, editing, CONVERSIONS[conversion])
+    hook = EditingHook(editing_weight, editing, conversion_of(conversion))
     edits, proxies = open_edits(store, p, seed), list[DatasetProxy]()
     kind: Any = trainer if isinstance(trainer, type) else type(trainer)
     with ExitStack() as stack:
         stack.enter_context(replaced(kind, "get_dataset", _with_edits(kind.get_dataset, edits, proxies)))
-        stack.enter_context(replaced(kind, "fit_phase", _with_hook(kind.fit_phase, hook)))
+        stack.enter_context(replaced(kind, "fit_phase", _with_hook(kind.fit_phase, hook, proxies)))
         yield stack.enter_context(training(hook, proxies, p))
 
 
@@ -103,10 +101,13 @@ def _with_edits(get_dataset: Callable[..., Any], edits: StoredEdits, proxies: li
     return wrapped
 
 
-def _with_hook(fit_phase: Callable[..., Any], hook: EditingHook) -> Callable[..., Any]:
+def _with_hook(fit_phase: Callable[..., Any], hook: EditingHook, proxies: list[DatasetProxy]) -> Callable[..., Any]:
     @functools.wraps(fit_phase)
     def wrapped(self: Any) -> Any:
         hook.attach(self.model)
+        loaders = self._dataloaders.get("SALICON", {})
+        if "train" in loaders and not any(loaders["train"].dataset is proxy for proxy in proxies):
+            del loaders["train"]  # made before: it would go on without edits
         return fit_phase(self)
 
     return wrapped
@@ -130,7 +131,7 @@ def main() -> None:
     def with_store(**options: Any) -> Any:
         return augmented(upstream_module("unisal", "unisal/").train.Trainer, **options)
 
-    launch("unisal", with_store, conversions=list(CONVERSIONS))
+    launch("unisal", with_store, conversions=list(LOG_DENSITIES))
 
 
 if __name__ == "__main__":

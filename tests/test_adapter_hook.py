@@ -41,6 +41,17 @@ def test_a_batch_without_an_edit_runs_the_model_once():
     assert (hook.passes, hook.edited) == (2, 2)
 
 
+def test_a_model_that_synchronises_its_norms_runs_its_second_pass_on_every_rank():
+    # A rank whose batch holds an edit would otherwise wait in that pass for the others.
+    plain, (model, _) = Toy(nn.SyncBatchNorm(6)), hooked(Toy(nn.SyncBatchNorm(6)))
+    calls = []
+    model.net[0].register_forward_hook(lambda *_: calls.append(1))
+    packed = packed_batch(edited=())
+    found = gradient(model, model(packed).sum())
+    assert len(calls) == 2
+    assert torch.equal(found, gradient(plain, plain(apart(packed)[0]).sum()))
+
+
 def test_without_gradients_the_model_sees_the_originals_alone():
     model, hook = hooked(Toy())
     packed = packed_batch()

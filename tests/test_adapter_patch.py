@@ -1,3 +1,4 @@
+import multiprocessing
 import sys
 
 import numpy as np
@@ -5,7 +6,14 @@ import pytest
 import torch
 
 from augsal_transforms.adapters import _patch
-from augsal_transforms.adapters._patch import replaced, stand_ins, upstream_module, with_trapz, without_cuda
+from augsal_transforms.adapters._patch import (
+    forked_workers,
+    replaced,
+    stand_ins,
+    upstream_module,
+    with_trapz,
+    without_cuda,
+)
 
 
 class Owner:
@@ -72,3 +80,17 @@ def test_a_second_upstream_in_one_process_is_refused(monkeypatch):
 def test_a_module_that_is_not_here_says_from_where_to_start():
     with pytest.raises(ModuleNotFoundError, match=r"Start in the checkout's folder SimpleNet/"):
         upstream_module("absent_module", "SimpleNet/")
+
+
+def test_workers_of_a_script_are_forked_whatever_the_default_is(capsys):
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        with forked_workers():
+            assert multiprocessing.get_start_method() == "fork"
+            with forked_workers():  # not needed, not told
+                pass
+        assert multiprocessing.get_start_method() == "spawn"
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert capsys.readouterr().out.count("workers are forked, not started by spawn") == 1

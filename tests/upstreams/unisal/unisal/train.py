@@ -28,7 +28,7 @@ class Trainer(Configured):
         self.num_workers, self.tboard, self.model_cfg = num_workers, tboard, model_cfg or {}
         self.model_cfg.setdefault("sources", data_sources)
         self.prefix, self.suffix, self.new_instance = prefix, suffix, new_instance
-        self.epoch, self.phase, self._model, self._datasets, self._loaders = 0, None, None, {}, {}
+        self.epoch, self.phase, self._model, self._datasets, self._dataloaders = 0, None, None, {}, {}
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.04, momentum=0.9, weight_decay=1e-4)
         if new_instance:
             self.train_dir.mkdir(parents=True)
@@ -53,15 +53,16 @@ class Trainer(Configured):
         return self._datasets[phase, source]
 
     def get_dataloader(self, phase, source="DHF1K"):
-        if (phase, source) not in self._loaders:
-            self._loaders[phase, source] = DataLoader(
+        loaders = self._dataloaders.setdefault(source, {})
+        if phase not in loaders:
+            loaders[phase] = DataLoader(
                 self.get_dataset(phase, source),
                 batch_size=self.salicon_batch_size if source == "SALICON" else 2,
                 shuffle=phase == "train",
                 num_workers=self.num_workers,
                 drop_last=True,
             )
-        return self._loaders[phase, source]
+        return loaders[phase]
 
     def fit(self):
         for epoch in range(self.num_epochs):
