@@ -11,7 +11,7 @@ import importlib
 import inspect
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from augsal_transforms.records import image_hash
 from augsal_transforms.store import EditStore, draw_edit
 
 CHANNELS = 7
+_TRIED = 8  # images at the start, until one edit can be read
 
 
 @dataclass(frozen=True)
@@ -134,17 +135,25 @@ class DatasetProxy:
         """Print how many images the store has edits for.
 
         Raises:
-            RuntimeError: If it has none, so that training would silently go on without augmentation.
+            RuntimeError: If it has none, or none that can be read: training would silently go on without augmentation.
+            ValueError: If they were made from other pixels.
         """
-        stems = [self.path(self.dataset, index).stem for index in range(len(self))]
-        count = sum(bool(self.edits.store.find(stem)) for stem in set(stems))
-        if not count:
+        store, paths = self.edits.store, [self.path(self.dataset, index) for index in range(len(self))]
+        by_stem = {path.stem: path for path in paths}
+        held = [path for stem, path in by_stem.items() if store.find(stem)]
+        if not held:
             raise RuntimeError(
-                f"The store {self.edits.store.folder} holds no edit of any of the {len(stems)} training images "
-                f"({', '.join(stems[:2])}, …). Edits are found by the image's file name without its ending: was the "
-                "store filled from this data?"
+                f"The store {store.folder} holds no edit of any of the {len(by_stem)} training images "
+                f"({', '.join(list(by_stem)[:2])}, …). Edits are found by the image's file name without its ending: "
+                "was the store filled from this data?"
             )
-        print(f"augsal: edits found for {count} of {len(set(stems))} training images", flush=True)
+        always = replace(self.edits, p=1.0)
+        if all(always.draw(path, 0) is None for path in held[:_TRIED]):
+            raise RuntimeError(
+                f"The store {store.folder} has edits of {len(held)} of {len(by_stem)} training images, but those "
+                f"of the first {len(held[:_TRIED])} cannot be read. Were they written by another version of this package?"
+            )
+        print(f"augsal: edits found for {len(held)} of {len(by_stem)} training images", flush=True)
 
 
 def pack(image: Tensor, edited: Tensor | None = None, edit_mask: Tensor | None = None) -> Tensor:

@@ -27,7 +27,7 @@ _claimed: set[str] = set()
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """An attribute replaced, and given back as it was."""
-    own, before = name in vars(owner), getattr(owner, name, None)
+    own, before = name in vars(owner), vars(owner).get(name)
     setattr(owner, name, value)
     try:
         yield

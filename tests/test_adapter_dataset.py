@@ -115,6 +115,20 @@ def test_how_many_images_have_edits_is_told_and_none_is_an_error(folder, store, 
         proxy(folder, EditStore(folder / "other")).announce()
 
 
+def test_edits_that_cannot_be_used_are_an_error_at_the_start(folder, store):
+    to_pil_image(picture(77)).save(str(folder / "photo-0.png"))
+    with pytest.raises(ValueError, match="'photo-0' were made from other pixels"):
+        proxy(folder, store).announce()
+    to_pil_image(picture(0)).save(str(folder / "photo-0.png"))
+    first, *others = store.records()
+    first.write_bytes(b"")
+    proxy(folder, store).announce()  # one damaged record is a miss
+    for path in others:
+        path.write_bytes(b"")
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(RuntimeError, match="first 6 cannot be read"):
+        proxy(folder, store).announce()
+
+
 def test_edits_of_other_pixels_under_the_same_name_are_refused(folder, store):
     to_pil_image(picture(77)).save(folder / "photo-3.png")
     with pytest.raises(ValueError, match="'photo-3' were made from other pixels"):
