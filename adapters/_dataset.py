@@ -151,7 +151,7 @@ class DatasetProxy:
         if all(always.draw(path, 0) is None for path in held[:_TRIED]):
             raise RuntimeError(
                 f"The store {store.folder} has edits of {len(held)} of {len(by_stem)} training images, but those "
-                f"of the first {len(held[:_TRIED])} cannot be read. Were they written by another version of this package?"
+                f"of the first {len(held[:_TRIED])} cannot be read. Were they written by another version?"
             )
         print(f"augsal: edits found for {len(held)} of {len(by_stem)} training images", flush=True)
 
