@@ -12,11 +12,12 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from augsal_transforms.editor.results import EditedImage
@@ -144,6 +145,14 @@ class EditStore:
         # Hashed: a stem may be longer than a file name, or hold what one cannot.
         digest = hashlib.sha256(stem.encode()).hexdigest()
         return self.folder / "stems" / digest[:2] / f"{digest[:32]}-{image}"
+
+
+def draw_edit(held: Sequence[HeldEdit], generator: torch.Generator) -> HeldEdit:
+    """One of an image's edits: a kind, each as likely, then one of its kind."""
+    kinds = sorted({edit.kind for edit in held})
+    kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
+    of_kind = [edit for edit in held if edit.kind == kind]
+    return of_kind[int(torch.randint(len(of_kind), (), generator=generator))]
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.records import image_hash
-from augsal_transforms.store import EditStore
+from augsal_transforms.store import EditStore, draw_edit
 
 NOT_HELD = (
     "the store holds no edit of this image. Edits are found by the original's pixels: was it filled from this data, "
@@ -31,10 +31,7 @@ def draw_stored(store: EditStore, image: Tensor, generator: torch.Generator) -> 
     held = store.held(name)
     if not held:
         return NOT_HELD
-    kinds = sorted({edit.kind for edit in held})
-    kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
-    of_kind = [edit for edit in held if edit.kind == kind]
-    stored = store.read(of_kind[int(torch.randint(len(of_kind), (), generator=generator))].path)
+    stored = store.read(draw_edit(held, generator).path)
     if stored is None or stored.account["image"] != name:
         return DAMAGED
     return stored.onto(image, known_hash=name)

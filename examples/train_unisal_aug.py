@@ -4,13 +4,21 @@
     python examples/train_unisal_aug.py --data SALICON   # images/, maps/, annotations/ in SALICON's layout
     python examples/train_unisal_aug.py --smoke          # everything once, in a minute
 
-Writes a picture of edits and prints a table. One run says little about whether augmentation helps: that
+Or train UNISAL itself, in a checkout of rdroste/unisal that stays as it is:
+
+    python examples/train_unisal_aug.py --unisal PATH --data SALICON --store edits/
+    python examples/train_unisal_aug.py --unisal PATH --smoke
+
+The first writes a picture of edits and prints a table. One run says little about whether augmentation helps: that
 takes many seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,8 +30,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.utils import save_image
 from tqdm import tqdm
+from upstream_scenes import write_scenes
 
 from augsal_transforms import AugmentedSaliencyLoss, SaliencyDiffusionAugment, SaliencyLoss
+from augsal_transforms.adapters import unisal as unisal_adapter
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.data.scenes import SceneDataset
@@ -145,8 +155,15 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("edits.png"))
+    parser.add_argument("--unisal", type=Path, help="a checkout of rdroste/unisal, to train that")
+    parser.add_argument("--store", type=Path, help="edits of the training images, for --unisal")
     parser.add_argument("--smoke", action="store_true", help="everything once, in a minute")
     options = parser.parse_args()
+    if options.unisal:
+        if not options.smoke and None in (options.data, options.store):
+            parser.error("--unisal trains on --data, with the edits in --store")
+        train_unisal(options)
+        return
     if options.smoke:
         options.scenes, options.epochs, options.size, options.workers = 8, 1, 64, 0
 
@@ -176,6 +193,29 @@ def scenes_or_folder(options: argparse.Namespace) -> tuple[Any, Any, str]:
         held_out = open_layout(options.data, "val")
         return training, held_out, f"the {len(held_out)} images of the val split"
     return training, training, "the training images themselves: the folder has no val split"
+
+
+def train_unisal(options: argparse.Namespace) -> None:
+    """UNISAL's own trainer on SALICON's images, its batches with edits."""
+    sys.path.insert(0, str(options.unisal.resolve()))
+    with tempfile.TemporaryDirectory() as folder:
+        trained: dict[str, Any] = {"num_epochs": options.epochs, "num_workers": options.workers}
+        if options.smoke:
+            options.data = write_scenes(Path(folder), images="images", fixations="fixations/{split}")
+            options.store = Path(folder) / "edits"
+            # No instance of its own: that copies the weights of the backbone, which are not there.
+            trained = {"num_epochs": 1, "num_workers": 0, "new_instance": False, "tboard": False}
+            trained["model_cfg"] = {"sources": ["SALICON"], "cnn_cfg": {"pretrained": False}}
+            os.environ["TRAIN_DIR"] = f"{folder}/runs"
+        os.environ["SALICON_DATA_DIR"] = str(options.data)
+        import unisal
+
+        trainer = unisal.train.Trainer(
+            data_sources=["SALICON"], salicon_batch_size=2 if options.smoke else options.batch_size, **trained
+        )
+        trainer.train_dir.mkdir(parents=True, exist_ok=True)
+        with unisal_adapter.augmented(trainer, options.store, p=options.p, seed=options.seed):
+            trainer.fit()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
 """Samples and data sets that worker processes can import, however they are started."""
 
+import PIL.Image
 import torch
 from torch.utils.data import Dataset
+from torchvision.transforms.functional import to_tensor
+
+from augsal_transforms.adapters._dataset import pack
 
 
 def scene(index=0, size=(32, 40)):
@@ -43,3 +47,25 @@ class Draws(Dataset):
     def __getitem__(self, index):
         edit, _ = self.augment._draw(str(index))
         return "none" if edit is None else str(edit)
+
+
+class Photos(Dataset):
+    """Images (3, H, W) in [0, 1] from a folder, each with its number."""
+
+    def __init__(self, folder, count):
+        self.folder, self.count = folder, count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return to_tensor(PIL.Image.open(photo_path(self, index))), index
+
+
+def photo_path(dataset, index):
+    return dataset.folder / f"photo-{index}.png"
+
+
+def carry(dataset, item, edit):
+    image, *rest = item
+    return (pack(image) if edit is None else pack(image, edit.image / 255, edit.edit_mask), *rest)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,23 @@ def test_the_bundled_readouts_can_be_trained_again(tmp_path):
     run("train_bundled_readouts.py", *arguments, cwd=tmp_path)
     assert (tmp_path / "readouts" / "augsal_readouts.safetensors").exists()
     assert "16 kinds of objects" in (tmp_path / "readouts" / "README.md").read_text()
+
+
+def test_simplenet_is_trained_through_the_adapter(tmp_path):
+    checkout = Path(__file__).parent / "upstreams/simplenet"
+    output = run("train_simplenet_aug.py", "--simplenet", checkout, "--smoke", cwd=tmp_path)
+    assert "edits found for 4 of 4 training images" in output
+    assert "edited items in 2 training passes" in output
+
+
+@pytest.mark.upstream
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unisal", "simplenet", "tempsal", "deepgaze"])
+def test_the_real_upstreams_are_trained_through_their_adapters(tmp_path, name):
+    checkout = os.environ.get(f"AUGSAL_UPSTREAM_{name.upper()}")
+    if not checkout:
+        pytest.skip(f"upstream: set AUGSAL_UPSTREAM_{name.upper()} to a checkout to run")
+    script = "train_deepgaze2e_aug.py" if name == "deepgaze" else f"train_{name}_aug.py"
+    output = run(script, f"--{name}", checkout, "--smoke", cwd=tmp_path)
+    assert "edits found for 4 of 4 training images" in output
+    assert "edited items in 2 training passes" in output

@@ -53,6 +53,7 @@ FLOORS = {
     "generate": 6,
     "ray_engine": 6,
     "evaluation": 6,
+    "adapters": 6,
     "cli": 7,
     "__main__": 7,
 }
@@ -126,3 +127,9 @@ def test_the_lower_floors_need_no_diffusion_model(path):
 def test_only_the_diffusion_file_imports_diffusers():
     users = {module_name(p) for p in FILES if {n.split(".")[0] for n in imports(p)} & {"diffusers", "huggingface_hub"}}
     assert users == {"editor.diffusion"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT.parent / "adapters").glob("*.py")), ids=lambda path: path.stem)
+def test_adapters_import_nothing_above_them(path):
+    for name in imports(path):
+        assert floor(name.removeprefix("augsal_transforms.")) <= FLOORS["adapters"], f"{path.name} imports {name}"

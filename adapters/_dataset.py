@@ -1,0 +1,191 @@
+"""A data set of theirs, each image with a stored edit beside it.
+
+An upstream's loop hands its image tensor to the model and nothing else, so the edit travels in that tensor:
+[original 3 | edited 3 | edit mask 1] on the channel axis, zeros in the last four where nothing was edited.
+It survives collation, workers, pinning, ``.to(device)`` and the scatter of DataParallel.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from augsal_transforms.data.images import read_image, to_rgb_image
+from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.randomness import keyed_generator
+from augsal_transforms.records import image_hash
+from augsal_transforms.store import EditStore, draw_edit
+
+CHANNELS = 7
+_TRIED = 8  # images at the start, until one edit can be read
+
+
+@dataclass(frozen=True)
+class StoredEdits:
+    """The edits of a store, drawn for images by their file.
+
+    Attributes:
+        store: Where they are.
+        p: Chance of an edit, as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
+        seed: Seeds the draws, which are keyed on the seed, the image's name and how often it was seen.
+    """
+
+    store: EditStore
+    p: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise ValueError(f"`p` must lie in [0, 1], got {self.p!r}.")
+
+    def draw(self, path: Path, visit: int) -> EditedImage | None:
+        """The edit of an image this time, at the image's own size; ``None`` where it stays as it is.
+
+        Raises:
+            ValueError: If the store's edits of this name were made from other pixels.
+        """
+        generator = keyed_generator(self.seed, visit, path.stem)
+        if torch.rand((), generator=generator).item() >= self.p:
+            return None
+        held = self.store.find(path.stem)
+        if not held:
+            return None
+        image = to_rgb_image(read_image(path)).as_subclass(Tensor)
+        name = image_hash(image)
+        own = [edit for edit in held if edit.path.parent.name == name]
+        if not own:
+            raise ValueError(
+                f"The store's edits of {path.stem!r} were made from other pixels than those of {path}. "
+                "Fill the store from the very files that are trained on: a re-encoded or resized copy is another image."
+            )
+        stored = self.store.read(draw_edit(own, generator).path)
+        if stored is None:
+            warnings.warn(f"A record of {path.stem!r} is damaged; the image stays unedited.", stacklevel=2)
+            return None
+        edited = stored.onto(image, known_hash=name)
+        return edited if edited.edit_mask.any() else None
+
+
+class DatasetProxy:
+    """Stands in for a training set: the same in all but its items, which carry their edits.
+
+    Args:
+        dataset: Theirs.
+        edits: Ours.
+        path: ``path(dataset, index)`` → the image's file.
+        carry: ``carry(dataset, item, edit)`` → the item with the edit, or with an empty one for ``None``.
+
+    Note:
+        How often an item was seen is counted in shared memory: epochs differ, in any number of workers, and
+        a seed gives the same edits whatever that number is.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        edits: StoredEdits,
+        path: Callable[[Any, int], Path],
+        carry: Callable[[Any, Any, EditedImage | None], Any],
+    ) -> None:
+        self.dataset, self.edits, self.path, self.carry = dataset, edits, path, carry
+        self.visits = torch.zeros(len(dataset), dtype=torch.int64).share_memory_()
+        self.released = False
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """Their class, so that ``isinstance`` and ``__class__.__name__`` say what they said before."""
+        return type(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "dataset":
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        item = self.dataset[index]
+        if self.released:
+            return item
+        visit = int(self.visits[index])
+        self.visits[index] += 1
+        return self.carry(self.dataset, item, self.edits.draw(self.path(self.dataset, index), visit))
+
+    def __reduce__(self) -> Any:
+        kind = type(self.dataset)
+        own = (self.edits, self.path, self.carry, self.visits, self.released)
+        return _rebuild, (kind.__module__, kind.__qualname__, vars(self.dataset), own)
+
+    def release(self) -> None:
+        """From now on give their items as they are."""
+        self.released = True
+
+    def announce(self) -> None:
+        """Print how many images the store has edits for.
+
+        Raises:
+            RuntimeError: If it has none, or none that can be read: training would silently go on without augmentation.
+            ValueError: If they were made from other pixels.
+        """
+        store, paths = self.edits.store, [self.path(self.dataset, index) for index in range(len(self))]
+        by_stem = {path.stem: path for path in paths}
+        held = [path for stem, path in by_stem.items() if store.find(stem)]
+        if not held:
+            raise RuntimeError(
+                f"The store {store.folder} holds no edit of any of the {len(by_stem)} training images "
+                f"({', '.join(list(by_stem)[:2])}, …). Edits are found by the image's file name without its ending: "
+                "was the store filled from this data?"
+            )
+        always = replace(self.edits, p=1.0)
+        if all(always.draw(path, 0) is None for path in held[:_TRIED]):
+            raise RuntimeError(
+                f"The store {store.folder} has edits of {len(held)} of {len(by_stem)} training images, but those "
+                f"of the first {len(held[:_TRIED])} cannot be read. Were they written by another version?"
+            )
+        print(f"augsal: edits found for {len(held)} of {len(by_stem)} training images", flush=True)
+
+
+def pack(image: Tensor, edited: Tensor | None = None, edit_mask: Tensor | None = None) -> Tensor:
+    """[original 3 | edited 3 | edit mask 1] on the channel axis.
+
+    Args:
+        image: (3, h, w) as the model takes it.
+        edited: Likewise; ``None`` where nothing was edited.
+        edit_mask: (1, H, W) in [0, 1], of any size.
+    """
+    if edited is None or edit_mask is None:
+        return torch.cat([image, image.new_zeros(CHANNELS - 3, *image.shape[-2:])])
+    return torch.cat([image, edited, resize(edit_mask, image.shape[-2:]).to(image.dtype)])
+
+
+def resize(edit_mask: Tensor, size: Any) -> Tensor:
+    """An edit mask (…, 1, H, W) at another size, in [0, 1]."""
+    if edit_mask.shape[-2:] == torch.Size(size):
+        return edit_mask
+    flat = edit_mask.reshape(-1, 1, *edit_mask.shape[-2:])
+    flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+    resized = F.interpolate(flat, tuple(size), mode="bilinear", align_corners=False, antialias=True)
+    return resized.reshape(*edit_mask.shape[:-2], *size)
+
+
+def _rebuild(module: str, qualname: str, state: dict[str, Any], own: tuple[Any, ...]) -> DatasetProxy:
+    """A pickled proxy in another process, where their class may not be patched as it is in this one."""
+    found: Any = reduce(getattr, qualname.split("."), importlib.import_module(module))
+    kind = inspect.unwrap(found)
+    dataset = object.__new__(kind)
+    vars(dataset).update(state)
+    proxy = object.__new__(DatasetProxy)
+    proxy.dataset = dataset
+    proxy.edits, proxy.path, proxy.carry, proxy.visits, proxy.released = own
+    return proxy

@@ -1,0 +1,62 @@
+r"""Train TempSAL with edits, in a checkout of IVRL/Tempsal that stays as it is.
+
+    python examples/train_tempsal_aug.py --tempsal PATH --store edits/ \
+        --enc_model pnas_boosted_multi --model_path multilevel_tempsal.pt --dataset_dir SALICON/
+    python examples/train_tempsal_aug.py --tempsal PATH --smoke   # six scenes, one epoch, random weights (1 GB)
+
+What it does not know it hands to the checkout's ``train.py``. The same without this file, in its folder:
+``python -m augsal_transforms.adapters.tempsal --store edits/ -- train.py …``
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import torch
+from upstream_scenes import write_scenes
+
+from augsal_transforms.adapters import tempsal
+from augsal_transforms.adapters._launch import launch
+
+SMOKE = ("--enc_model", "pnas_boosted_multi", "--no_epochs", "1", "--batch_size", "2", "--no_workers", "0")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tempsal", type=Path, required=True, help="the checkout")
+    parser.add_argument("--store", type=Path, help="edits of the training images")
+    parser.add_argument("--smoke", action="store_true", help="everything once, in some minutes")
+    options, theirs = parser.parse_known_args()
+    if not options.smoke and options.store is None:
+        parser.error("--store is missing: a folder of edits of the training images")
+    with tempfile.TemporaryDirectory() as folder:
+        store = options.store and options.store.resolve()
+        source = options.tempsal.resolve() / "src"
+        if options.smoke:
+            data = write_scenes(Path(folder), images="images/{split}", fixations="fixation_maps/{split}")
+            store, checkpoint = Path(folder) / "edits", Path(folder) / "random.pt"
+            write_random_checkpoint(source, checkpoint)
+            paths = ["--dataset_dir", f"{data}/", "--model_path", str(checkpoint)]
+            theirs = [*paths, "--model_val_path", f"{folder}/model.pt", *SMOKE, *theirs]
+        os.chdir(source)
+        launch("tempsal", tempsal.augmented, argv=["--store", str(store), "--", "train.py", *theirs])
+
+
+def write_random_checkpoint(source: Path, checkpoint: Path) -> None:
+    """The model can only be made from a checkpoint of itself: make it while loading does nothing, and save that."""
+    os.chdir(source)
+    sys.path.insert(0, str(source))
+    nothing = mock.Mock(return_value={})
+    with tempsal.shims(), mock.patch("torch.load", nothing), mock.patch("torch.nn.Module.load_state_dict", nothing):
+        model = importlib.import_module("model").PNASBoostedModelMultiLevel("cpu", "", "", 5)
+        torch.save(model.state_dict(), checkpoint)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,4 @@
+from .deepgazemsdb import DeepGazeMSDB
+from .modules import DeepGazeIIE
+
+__all__ = ["DeepGazeIIE", "DeepGazeMSDB"]

@@ -1,0 +1,3 @@
+from . import data, model, train
+
+__all__ = ["data", "model", "train"]
