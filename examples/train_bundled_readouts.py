@@ -65,7 +65,7 @@ def train(options: argparse.Namespace, rank: int) -> None:
         return
     predictor, table = choose_blur(trained, options.held_out)
     predictor.save(options.out)
-    budget = f"{run.seconds / 60:.0f} min, {run.world} processes of {torch.get_num_threads()} CPU threads"
+    budget = f"{run.seconds / 60:.0f} min, {run.world} process(es) of {torch.get_num_threads()} CPU thread(s)"
     write_card(options.out, predictor.readouts, config, table, f"{len(dataset)}", budget)
 
 
@@ -107,7 +107,7 @@ observer (`augsal_transforms.data.observer`).
 {config.head_rate:g} for the heads, falling along a cosine; bfloat16 with float32 weights; {budget} |
 | noise | one level, {readouts.config.noise_level:g} of the schedule, fresh in every step |
 | blur of S′ | {readouts.config.blur:g} latent cells: \
-lowest KLD on held-out scenes (series {BLUR_SERIES}): {blurs} |
+lowest KLD, as Eq. 5 trains it, on held-out scenes (series {BLUR_SERIES}): {blurs} |
 | seed | {config.seed} for weights and draws |
 | made by | `python examples/train_bundled_readouts.py --out augsal_transforms/assets/readouts` |
 | figures | `python benchmarks/readouts.py` |

@@ -29,8 +29,7 @@ def read_properties(model: DiffusionModel, readouts: Readouts | None) -> Iterato
     Yields:
         A function of latents (B, 4, h, w) and areas of interest (B, 1, h, w), to be called after the pass:
         the properties that LLFR tells of each, (B, 6); of none, (B, 0), without readouts. For an edit the
-        latent is Z_out, which is decoded: over 40 scenes made brighter, the moves of the reading and of the
-        pixels then differ by 0.2 deviations, with Z_E by 0.3.
+        latent is Z_out, because that is decoded, and not Z_E.
     """
     if readouts is None:
         yield lambda latent, areas: latent.new_zeros(len(latent), 0)
