@@ -40,7 +40,7 @@ from augsal_transforms.generate import Generation
 from augsal_transforms.presets import definitions
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
-from compact_unisal import CompactUnisal  # noqa: E402
+from compact_unisal import CompactUnisal
 
 STRENGTHS = 3  # edits of each kind and image
 
@@ -72,9 +72,7 @@ def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
 def scenes_of(series: Series, options: argparse.Namespace) -> tuple[Path, Path]:
     """The folders of scenes to train and to measure on."""
     train = partial(write_scenes, count=options.scenes, split="train", seed=series.training)
-    held_out = partial(
-        write_scenes, count=options.held_out, split="val", seed=series.held_out, start=HELD_OUT_START
-    )
+    held_out = partial(write_scenes, count=options.held_out, split="val", seed=series.held_out, start=HELD_OUT_START)
     place = options.runs / options.series
     return write_once(place / "training", train), write_once(place / "held_out", held_out)
 
@@ -114,9 +112,13 @@ def measured_budget(missing: list[tuple[Cell, int]], run: Callable[..., object],
                 started = time.monotonic()
                 run(cell, seed, recipe=replace(recipe, steps=steps))
                 times.append(time.monotonic() - started)
-            a_step = max(0.0, times[1] - times[0]) / 8
-            seconds[twice] = times[0] + (recipe.steps - 2) * a_step
+            seconds[twice] = extrapolate(*times, recipe.steps)
     return Budget(len(missing), sum(seconds[cell.augmentation == "edits"] for cell, _ in missing))
+
+
+def extrapolate(two_steps: float, ten_steps: float, steps: int) -> float:
+    """Seconds of a trial, from those of two and of ten steps; scoring is in both."""
+    return two_steps + (steps - 2) * max(0.0, ten_steps - two_steps) / 8
 
 
 def print_table(rows: dict[str, dict[str, Comparison]]) -> None:

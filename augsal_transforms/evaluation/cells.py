@@ -71,8 +71,10 @@ GRID = (
     Cell(name="color alone", kinds=("color",)),
     Cell(name="scaling off", store="unscaled"),
     Cell(name="constraint off", store="unbounded"),
-    *(Cell(name=name if name not in ("contrast", "brightness", "color") else f"whole-frame {name}", augmentation=name)
-      for name in CLASSICAL),
+    *(
+        Cell(name=name if name not in ("contrast", "brightness", "color") else f"whole-frame {name}", augmentation=name)
+        for name in CLASSICAL
+    ),
 )
 
 

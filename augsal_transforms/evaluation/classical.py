@@ -7,13 +7,15 @@ as the paper does. Strengths come from the caller's generator, never from torch'
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
+import PIL.Image
 import torch
 from kornia.filters import motion_blur as blur_along
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as F  # noqa: N812
+from torchvision.transforms.v2 import functional as F
 
 Augmented = tuple[Tensor, Tensor]
 Classical = Callable[[Tensor, Tensor, torch.Generator], Augmented]
@@ -43,13 +45,15 @@ def _photometric(change: Callable[[Tensor, torch.Generator], Tensor]) -> Classic
 
 def rotate(picture: Tensor, generator: torch.Generator) -> Tensor:
     """By up to 15 degrees either way; corners are black."""
-    return F.rotate(picture, uniform(-15, 15, generator), InterpolationMode.BILINEAR)
+    rotated: Tensor = F.rotate(picture, uniform(-15, 15, generator), InterpolationMode.BILINEAR)
+    return rotated
 
 
 def shear(picture: Tensor, generator: torch.Generator) -> Tensor:
     """Sideways, by up to 15 degrees either way."""
     slant = [uniform(-15, 15, generator), 0.0]
-    return F.affine(picture, 0.0, [0, 0], 1.0, slant, InterpolationMode.BILINEAR)
+    sheared: Tensor = F.affine(picture, 0.0, [0, 0], 1.0, slant, InterpolationMode.BILINEAR)
+    return sheared
 
 
 def crop(picture: Tensor, generator: torch.Generator) -> Tensor:
@@ -58,12 +62,17 @@ def crop(picture: Tensor, generator: torch.Generator) -> Tensor:
     share, y, x = (torch.rand((), generator=generator).item() for _ in range(3))
     tall, wide = round((0.7 + 0.3 * share) * height), round((0.7 + 0.3 * share) * width)
     top, left = int(y * (height - tall + 1)), int(x * (width - wide + 1))
-    return F.resized_crop(picture, top, left, tall, wide, [height, width], antialias=True)
+    cropped: Tensor = F.resized_crop(picture, top, left, tall, wide, [height, width], antialias=True)
+    return cropped
 
 
 def compress(image: Tensor, generator: torch.Generator) -> Tensor:
-    """As a JPEG of quality 10 to 50."""
-    return F.jpeg(image, int(uniform(10, 51, generator)))
+    """As a JPEG of quality 10 to 50; by Pillow, for torchvision's encoder is on its way out."""
+    file = io.BytesIO()
+    F.to_pil_image(image).save(file, "JPEG", quality=int(uniform(10, 51, generator)))
+    with PIL.Image.open(file) as picture:
+        compressed: Tensor = F.pil_to_tensor(picture)
+    return compressed
 
 
 def blur_motion(image: Tensor, generator: torch.Generator) -> Tensor:
@@ -80,7 +89,8 @@ def add_noise(image: Tensor, generator: torch.Generator) -> Tensor:
 
 def change_contrast(image: Tensor, generator: torch.Generator) -> Tensor:
     """Of the whole image, by 0.5 to 1.8: to the paper's largest α, and as far down."""
-    return F.adjust_contrast(image, uniform(0.5, 1.8, generator))
+    changed: Tensor = F.adjust_contrast(image, uniform(0.5, 1.8, generator))
+    return changed
 
 
 def change_brightness(image: Tensor, generator: torch.Generator) -> Tensor:
@@ -91,12 +101,14 @@ def change_brightness(image: Tensor, generator: torch.Generator) -> Tensor:
 
 def change_color(image: Tensor, generator: torch.Generator) -> Tensor:
     """Saturation by 0.5 to 1.5, hue by up to a tenth of the circle either way."""
-    image = F.adjust_saturation(image, uniform(0.5, 1.5, generator))
-    return F.adjust_hue(image, uniform(-0.1, 0.1, generator))
+    saturated = F.adjust_saturation(image, uniform(0.5, 1.5, generator))
+    changed: Tensor = F.adjust_hue(saturated, uniform(-0.1, 0.1, generator))
+    return changed
 
 
 def _in_floats(image: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    return F.to_dtype(change(F.to_dtype(image, torch.float32, scale=True)).clamp(0, 1), torch.uint8, scale=True)
+    pixels = change(image.float() / 255).clamp(0, 1)
+    return (pixels * 255).round().to(torch.uint8)
 
 
 CLASSICAL: dict[str, Classical] = {

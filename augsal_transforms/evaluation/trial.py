@@ -68,7 +68,7 @@ def train(
     criterion = cell.criterion()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = build().to(device, memory_format=torch.channels_last).train()
+        model = build().to(device).to(memory_format=torch.channels_last).train()
         optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
         for batch in batches(cell, seed, pool, recipe):
