@@ -14,35 +14,29 @@ from __future__ import annotations
 
 import argparse
 import math
-import shutil
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from tqdm import tqdm
 
-from augsal_transforms import EditConfig, EditStore, SaliencyEditor
+from augsal_transforms import EditConfig, SaliencyEditor
 from augsal_transforms.data.coco import write_scenes
 from augsal_transforms.data.fixations import FixatedFolder
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.editor.calibration import Calibration
 from augsal_transforms.evaluation.cells import GRID, WITHOUT, Cell, find_cells
-from augsal_transforms.evaluation.grid import Budget, Trials
+from augsal_transforms.evaluation.grid import Trials
 from augsal_transforms.evaluation.paired import METRICS, Comparison, compare
 from augsal_transforms.evaluation.pool import HeldOut, TrainingPool
+from augsal_transforms.evaluation.preparation import fill_store, measure_budget, write_once
 from augsal_transforms.evaluation.trial import PRESET, Recipe, run_trial
-from augsal_transforms.generate import Generation
 from augsal_transforms.presets import definitions
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 from compact_unisal import CompactUnisal
-
-STRENGTHS = 3  # edits of each kind and image
 
 
 @dataclass(frozen=True)
@@ -56,17 +50,6 @@ class Series:
 
 SERIES = {"tuning": Series(601, 602, 0), "proof": Series(701, 702, 100)}
 HELD_OUT_START = 100_000  # a scene's index seeds its viewers: no two scenes of a comparison share them
-
-
-def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
-    """A folder that is whole or absent, whoever else writes it at the same time."""
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent) as place:
-            write(Path(place) / "whole")
-            if not folder.exists():
-                shutil.move(Path(place) / "whole", folder)
-    return folder
 
 
 def scenes_of(series: Series, options: argparse.Namespace) -> tuple[Path, Path]:
@@ -90,50 +73,14 @@ def open_editor(name: str) -> SaliencyEditor:
     return editor
 
 
-def fill_store(folder: Path, data: SaliencyFolder, name: str) -> EditStore:
-    """Edits of every image, of all kinds at several strengths."""
-    store, done = EditStore(folder), folder / "filled"
-    if not done.exists():
-        editor = open_editor(name)
-        with tqdm(total=STRENGTHS * len(data), desc=f"edits, {name}", disable=None) as bar:
-            for seed in range(STRENGTHS):
-                Generation(editor, store, data, seed=seed).run(data.names, bar.update)
-        done.touch()
-    return store
-
-
-def measured_budget(missing: list[tuple[Cell, int]], run: Callable[..., object], recipe: Recipe) -> Budget:
-    """From short trainings of the first cell with one forward pass a step, and of the first with two."""
-    seconds = dict[bool, float]()
-    for cell, seed in missing:
-        if (twice := cell.augmentation == "edits") not in seconds:
-            times = []
-            for steps in (2, 10):
-                started = time.monotonic()
-                run(cell, seed, recipe=replace(recipe, steps=steps))
-                times.append(time.monotonic() - started)
-            seconds[twice] = extrapolate(*times, recipe.steps)
-    return Budget(len(missing), sum(seconds[cell.augmentation == "edits"] for cell, _ in missing))
-
-
-def extrapolate(two_steps: float, ten_steps: float, steps: int) -> float:
-    """Seconds of a trial, from those of two and of ten steps; scoring is in both."""
-    return two_steps + (steps - 2) * max(0.0, ten_steps - two_steps) / 8
-
-
 def print_table(rows: dict[str, dict[str, Comparison]]) -> None:
     """Mean ± standard error, then the difference to the baseline with its corrected p-value."""
     print(f"| cell | seeds | {' | '.join(f'{m} {_arrow(m)}' for m in METRICS)} |\n|---|---|{'---|' * len(METRICS)}")
     for name, comparisons in rows.items():
-        texts = [describe(comparison, name == WITHOUT.name) for comparison in comparisons.values()]
+        texts = [c.level() if name == WITHOUT.name else str(c) for c in comparisons.values()]
         print(f"| {name} | {comparisons['cc'].seeds} | {' | '.join(texts)} |")
     for metric in METRICS:
         print(f"{metric}: {definitions(PRESET)[metric]}")
-
-
-def describe(comparison: Comparison, baseline: bool = False) -> str:
-    text = f"{comparison.mean:.4f} ± {comparison.error:.4f}"
-    return text if baseline else f"{text} ({comparison.difference:+.4f}, p = {comparison.p_holm:.2g})"
 
 
 def _arrow(metric: str) -> str:
@@ -206,11 +153,11 @@ def main() -> None:
         training, held_out = scenes_of(series, options)
         data, place = SaliencyFolder(training), options.runs / options.series
         wanted = {cell.store for cell, _ in missing if cell.uses_edits}
-        stores = {name: fill_store(place / f"edits_{name}", data, name) for name in sorted(wanted)}
+        stores = {n: fill_store(place / f"edits_{n}", data, partial(open_editor, n)) for n in sorted(wanted)}
         pool = TrainingPool(data, recipe.size, stores)
         measured = HeldOut.read(FixatedFolder(held_out, "val"), recipe.size)
         run = partial(run_trial, CompactUnisal, pool=pool, held_out=measured, recipe=recipe, device=options.device)
-        print(measured_budget(missing, run, recipe), flush=True)
+        print(measure_budget(missing, run, recipe), flush=True)
         with tqdm(total=len(missing), disable=None) as bar:
             trials.fill(missing, run, bar.update)
     report(trials, cells)

@@ -5,13 +5,11 @@ import sys
 from pathlib import Path
 
 import ablation
-import pytest
 import torch
-from ablation import describe, extrapolate, open_editor
+from ablation import open_editor
 
 from augsal_transforms import Brightness
 from augsal_transforms.editor.edits import shift_brightness
-from augsal_transforms.evaluation.paired import Comparison
 
 SCRIPT = Path(ablation.__file__)
 
@@ -31,19 +29,6 @@ def test_smoke_writes_a_table_and_a_figure_and_repeats_nothing(tmp_path):
     assert (tmp_path / "tuning/trials/ablation.png").exists()
     assert "trials, about" not in run()
     assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "tuning").rglob("*.json")}
-
-
-def test_a_difference_shows_its_sign_and_its_corrected_p():
-    row = Comparison(
-        seeds=8, mean=0.7, error=0.01, difference=-0.002, difference_error=0.001, t=-2.0, p=0.02, p_holm=0.1
-    )
-    assert describe(row) == "0.7000 ± 0.0100 (-0.0020, p = 0.1)"
-    assert describe(row, baseline=True) == "0.7000 ± 0.0100"
-
-
-def test_seconds_of_a_trial_by_hand():
-    # Two steps 1.2 s, ten 2.0 s: 0.1 s a step and 1 s of scoring; a hundred steps take 11 s.
-    assert extrapolate(1.2, 2.0, 100) == pytest.approx(11.0)
 
 
 def test_without_scaling_one_unit_of_rgb_is_one_of_every_latent_channel():

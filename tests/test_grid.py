@@ -6,7 +6,7 @@ import pytest
 
 from augsal_transforms.evaluation import grid
 from augsal_transforms.evaluation.cells import WITHOUT, Cell
-from augsal_transforms.evaluation.grid import Budget, Trials
+from augsal_transforms.evaluation.grid import Trials
 from augsal_transforms.progress import Claims
 
 WITH = Cell(name="p 0.25", p=0.25)
@@ -91,7 +91,3 @@ def test_a_trial_tells_its_cell_seed_and_seconds(tmp_path):
     assert trial["cell"]["p"] == 0.25
     assert (trial["seed"], trial["scores"]) == (1, {"cc": 0.1})
     assert trial["seconds"] >= 0
-
-
-def test_a_budget_reads_as_hours_and_minutes():
-    assert str(Budget(12, 3725)) == "12 trials, about 1 h 02 min for one process"

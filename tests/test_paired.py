@@ -5,7 +5,7 @@ import math
 import pytest
 from scipy.stats import ttest_rel
 
-from augsal_transforms.evaluation.paired import METRICS, compare, holm, paired_t, standard_error
+from augsal_transforms.evaluation.paired import METRICS, Comparison, compare, holm, paired_t, standard_error
 
 
 def test_holm_by_hand():
@@ -60,3 +60,11 @@ def test_only_seeds_that_both_have_are_compared():
     assert compare(cell, baseline)["cc"].mean == pytest.approx(0.65)
     with pytest.raises(ValueError, match="must share a seed"):
         compare({7: baseline[0]}, baseline)
+
+
+def test_a_difference_shows_its_sign_and_its_corrected_p():
+    row = Comparison(
+        seeds=8, mean=0.7, error=0.01, difference=-0.002, difference_error=0.001, t=-2.0, p=0.02, p_holm=0.1
+    )
+    assert str(row) == "0.7000 ± 0.0100 (-0.0020, p = 0.1)"
+    assert row.level() == "0.7000 ± 0.0100"

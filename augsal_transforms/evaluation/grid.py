@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +117,3 @@ def _claim(trial: Trial) -> str:
 
 def _file_name(cell: Cell) -> str:
     return cell.name.replace(" ", "_")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What is left to do: trials and seconds of one process's wall clock."""
-
-    trials: int
-    seconds: float
-
-    def __str__(self) -> str:
-        hours, minutes = divmod(max(1, round(self.seconds / 60)), 60)
-        return f"{self.trials} trials, about {hours} h {minutes:02d} min for one process"

@@ -38,6 +38,13 @@ class Comparison:
     p: float
     p_holm: float
 
+    def __str__(self) -> str:
+        return f"{self.level()} ({self.difference:+.4f}, p = {self.p_holm:.2g})"
+
+    def level(self) -> str:
+        """The mean alone."""
+        return f"{self.mean:.4f} ± {self.error:.4f}"
+
 
 def compare(cell: Scores, baseline: Scores) -> dict[str, Comparison]:
     """Paired comparison of every metric.
