@@ -103,7 +103,7 @@ def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
         axis.errorbar([sign * c.difference for c in of_metric], names, xerr=reach, fmt="o", markersize=4, capsize=2)
         axis.axvline(0, color="0.6", linewidth=1)
         axis.set_title(f"{metric}, {'more' if sign > 0 else 'less'} is better", fontsize=9)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(names) - 0.5, -0.5)  # the first on top
     figure.supxlabel(f"better than {WITHOUT.name!r} by", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=150)

@@ -55,6 +55,7 @@ GRID = (
     WITHOUT,
     Cell(name="with"),
     Cell(name="edits as plain images", augmentation="pixels"),
+    Cell(name="weight 0", editing_weight=0.0),  # a control: the second forward pass and its batch statistics alone
     Cell(name="supervise unedited", supervise="unedited"),
     Cell(name="form rank", form="rank"),
     Cell(name="form released", form="released"),
