@@ -43,6 +43,15 @@ def test_training_on_a_folder_in_salicons_layout(tmp_path):
     assert "no val split" in output
 
 
+def test_tables_1_and_2_on_scenes_and_again_without_a_training(tmp_path):
+    output = run("reproduce_table2.py", "--smoke", cwd=tmp_path)
+    assert "compact UNISAL: 4 trials" in output
+    assert "Table 2 on 4 held-out scenes" in output
+    assert output.count("without") >= 5
+    assert "SaliencyPredictor" in output
+    assert "compact UNISAL: 0 trials" in run("reproduce_table2.py", "--smoke", cwd=tmp_path)
+
+
 @pytest.mark.slow
 def test_the_exact_sd15_configuration_edits_a_512_px_image_on_the_cpu(tmp_path):
     output = run("../benchmarks/sd15_on_cpu.py", "--folder", tmp_path / "sd15", cwd=tmp_path)

@@ -1,0 +1,125 @@
+"""Everything a small training needs, read once and kept in memory at the network's size: images, maps, edits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from augsal_transforms.data.fixations import count_fixations
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.images import to_rgb_image, to_saliency_map
+from augsal_transforms.editor.canvas import resize
+from augsal_transforms.evaluation.cells import Cell
+from augsal_transforms.evaluation.classical import CLASSICAL
+from augsal_transforms.evaluation.others import FixationDataset
+from augsal_transforms.records import image_hash, to_bytes
+from augsal_transforms.store import EditStore
+
+EditedPixels = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A training sample in 8 bits; stacked, a batch of them.
+
+    Attributes:
+        image: (3, S, S).
+        saliency_map: (1, S, S).
+        edited_image: (3, S, S).
+        edit_mask: (1, S, S), zeros where nothing was edited.
+        is_edited: (), bool.
+    """
+
+    image: Tensor
+    saliency_map: Tensor
+    edited_image: Tensor
+    edit_mask: Tensor
+    is_edited: Tensor
+
+
+class TrainingPool:
+    """Training images with their maps and all of their edits.
+
+    Args:
+        dataset: Images and maps.
+        size: Side of the network's input; everything is resized to it.
+        stores: Edits of these images, by the names that ``Cell.store`` gives them.
+    """
+
+    def __init__(self, dataset: SaliencyFolder, size: int, stores: dict[str, EditStore]) -> None:
+        self.images, self.saliency_maps = list[Tensor](), list[Tensor]()
+        self._edits: dict[str, list[dict[str, list[EditedPixels]]]] = {name: [] for name in stores}
+        for index in range(len(dataset)):
+            sample = dataset[index]
+            image = to_rgb_image(sample["image"]).as_subclass(Tensor)
+            saliency_map = to_saliency_map(sample["saliency_map"], (image.shape[-2], image.shape[-1]))
+            self.images.append(_shrink(image, size))
+            self.saliency_maps.append(_shrink(saliency_map.as_subclass(Tensor), size))
+            for name, store in stores.items():
+                self._edits[name].append(_read_edits(store, image, size))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def draw(self, cell: Cell, index: int, generator: torch.Generator) -> Sample:
+        """A sample as a cell augments it.
+
+        Whether comes first, then which, so that cells of other p edit some of the same samples alike.
+        """
+        image, saliency_map = self.images[index], self.saliency_maps[index]
+        chosen = torch.rand((), generator=generator).item() < cell.p
+        if chosen and cell.augmentation in CLASSICAL:
+            image, saliency_map = CLASSICAL[cell.augmentation](image, saliency_map, generator)
+        if chosen and cell.uses_edits and (edit := self._draw_edit(cell, index, generator)):
+            if cell.augmentation == "edits":
+                return Sample(image, saliency_map, *edit, torch.tensor(True))
+            image = edit[0]
+        return Sample(image, saliency_map, image, torch.zeros_like(saliency_map), torch.tensor(False))
+
+    def _draw_edit(self, cell: Cell, index: int, generator: torch.Generator) -> EditedPixels | None:
+        """First a kind, then one of its edits; ``None`` for an image that could not be edited."""
+        held = self._edits[cell.store][index]
+        kinds = [kind for kind in cell.kinds if kind in held]
+        if not kinds:
+            return None
+        edits = held[kinds[int(torch.randint(len(kinds), (), generator=generator))]]
+        return edits[int(torch.randint(len(edits), (), generator=generator))]
+
+
+def _read_edits(store: EditStore, image: Tensor, size: int) -> dict[str, list[EditedPixels]]:
+    """All edits of an image by kind, in 8 bits."""
+    name, edits = image_hash(image), dict[str, list[EditedPixels]]()
+    for held in store.held(name):
+        if stored := store.read(held.path):
+            result = stored.onto(image, known_hash=name)
+            edits.setdefault(held.kind, []).append((_shrink(result.image, size), _shrink(result.edit_mask, size)))
+    return edits
+
+
+def _shrink(picture: Tensor, size: int) -> Tensor:
+    pixels = picture.float() / 255 if picture.dtype == torch.uint8 else picture
+    return to_bytes(resize(pixels, (size, size)).clamp(0, 1))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images to measure on: at the network's size in 8 bits; maps and fixations in each image's own pixels."""
+
+    images: list[Tensor]
+    saliency_maps: list[Tensor]
+    fixation_maps: list[Tensor]
+
+    @classmethod
+    def read(cls, dataset: FixationDataset, size: int) -> HeldOut:
+        """All images of a data set."""
+        held_out = cls([], [], [])
+        for index, name in enumerate(dataset.names):
+            sample = dataset[index]
+            image = to_rgb_image(sample["image"]).as_subclass(Tensor)
+            own = (image.shape[-2], image.shape[-1])
+            held_out.images.append(_shrink(image, size))
+            held_out.saliency_maps.append(to_bytes(to_saliency_map(sample["saliency_map"], own)))
+            held_out.fixation_maps.append(count_fixations(dataset.fixations(name), own).to(torch.int16))
+        return held_out
