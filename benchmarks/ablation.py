@@ -102,6 +102,7 @@ def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
         reach = [c.difference_error * student.ppf(0.975, c.seeds - 1) if c.seeds > 1 else 0 for c in of_metric]
         axis.errorbar([sign * c.difference for c in of_metric], names, xerr=reach, fmt="o", markersize=4, capsize=2)
         axis.axvline(0, color="0.6", linewidth=1)
+        axis.locator_params(axis="x", nbins=4)
         axis.set_title(f"{metric}, {'more' if sign > 0 else 'less'} is better", fontsize=9)
     axes[0][0].set_ylim(len(names) - 0.5, -0.5)  # the first on top
     figure.supxlabel(f"better than {WITHOUT.name!r} by", fontsize=9)
