@@ -19,7 +19,7 @@ from torch import Tensor
 from augsal_transforms.editor.prompts import encode_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 HUB_MODELS = {
@@ -90,17 +90,15 @@ class DiffusionModel:
 
         The mode of the posterior, not a sample: the same image always has the same latent.
         """
-        posterior = self.vae.encode((2 * images - 1).to(self.vae.dtype)).latent_dist
-        latent: Tensor = posterior.mode().float() * self.vae.config.scaling_factor
+        scaled = 2 * images - 1
+        mode = _precisely(self.vae, lambda: self.vae.encode(scaled.to(self.vae.dtype)).latent_dist.mode())
+        latent: Tensor = mode * self.vae.config.scaling_factor
         return latent.contiguous()
 
     def decode(self, latents: Tensor) -> Tensor:
         """D(Z): scaled latents (B, 4, h, w) → RGB (B, 3, h·f, w·f), float32, [0, 1] but for overshoot."""
         scaled = latents / self.vae.config.scaling_factor
-        decoded: Tensor = self.vae.decode(scaled.to(self.vae.dtype)).sample.float()
-        if self.vae.dtype == torch.float16 and not decoded.isfinite().all():
-            with _in_float32(self.vae):  # the SD 1.x VAE overflows in half precision on some images
-                decoded = self.vae.decode(scaled.float()).sample
+        decoded = _precisely(self.vae, lambda: self.vae.decode(scaled.to(self.vae.dtype)).sample)
         return decoded.contiguous() / 2 + 0.5
 
     def predict_noise(self, noisy: Tensor, level: int | None, context: Tensor) -> Tensor:
@@ -132,6 +130,15 @@ def check_finite(*outputs: Tensor) -> None:
         raise FloatingPointError("The model returned values that are not finite; load it with dtype=torch.float32.")
 
 
+def _precisely(network: torch.nn.Module, run: Callable[[], Tensor]) -> Tensor:
+    """What ``run`` returns, float32; run again in float32 where half precision overflows, as SD 1.x's VAE does."""
+    output = run().float()
+    if next(network.parameters()).dtype == torch.float32 or output.isfinite().all():
+        return output
+    with _in_float32(network):
+        return run()
+
+
 @contextmanager
 def _in_float32(module: torch.nn.Module) -> Iterator[None]:
     dtype = next(module.parameters()).dtype
@@ -139,7 +146,7 @@ def _in_float32(module: torch.nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        module.to(dtype)
+        torch.nn.Module.to(module, dtype)  # diffusers' own logs a warning each time
 
 
 def locate_model(name: str, *, revision: str | None = None, local_files_only: bool = False) -> Path:
@@ -251,10 +258,12 @@ def load_model(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Dif
     path = str(folder)
     frugal = importlib.util.find_spec("accelerate") is not None
     weights: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "torch_dtype": dtype}
+    # A residual decoded in bfloat16 is off by up to 2 grey levels, in float16 by 0.3; CPUs have no fast float16.
+    vae_dtype = torch.float16 if dtype == torch.bfloat16 and device.type == "cuda" else dtype
     weights["low_cpu_mem_usage"] = frugal  # diffusers prints a paragraph when it has to fall back
     networks = {
         "unet": UNet2DConditionModel.from_pretrained(path, subfolder="unet", **weights),
-        "vae": AutoencoderKL.from_pretrained(path, subfolder="vae", **weights),
+        "vae": AutoencoderKL.from_pretrained(path, subfolder="vae", **{**weights, "torch_dtype": vae_dtype}),
         "text_encoder": CLIPTextModel.from_pretrained(
             path, subfolder="text_encoder", use_safetensors=True, local_files_only=True, dtype=dtype
         ),
