@@ -7,6 +7,7 @@ decoder's pseudo-inverse (Sec. 4.2), D the decoder. Read ``_analyse_batch``, the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from augsal_transforms.editor.canvas import (
     to_unit_range,
 )
 from augsal_transforms.editor.constraint import allowed_strength
+from augsal_transforms.editor.crop import Norms, crop_residual, plan_crops, record_norms
 from augsal_transforms.editor.diffusion import DiffusionModel, check_finite, load_model, locate_model
 from augsal_transforms.editor.edits import Contrast, Edit
 from augsal_transforms.editor.passes import attention_depth, source_pass, target_pass
@@ -171,10 +173,12 @@ class SaliencyEditor:
             A flat list, image by image, edit by edit. A null edit returns the image it was given.
 
         Raises:
-            ValueError: If there is a gate and an analysis is of an editor without one.
+            ValueError: If there is a gate, or only crops are decoded, and an analysis is of an editor without.
         """
         if self.gate is not None:
             check_told(analyses)
+        if self.config.decode == "crop" and any(analysis.crop is None for analysis in analyses):
+            raise ValueError("`analyses` must come from an editor with `decode='crop'`, as this one is: call its own.")
         jobs: list[tuple[ImageAnalysis, Edit]] = []
         for analysis, wanted in zip(analyses, one_each("edits", edits, analyses), strict=True):
             draws = keyed_generator("edits", analysis.source.seed, pixel_hash(analysis.source.image))
@@ -197,7 +201,11 @@ class SaliencyEditor:
         noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
         with read_properties(model, self.gate) as tell:
             trajectory, cross_attention = source_pass(model, config, latent, context, noise)  # C
-        decoded = model.decode(latent)  # D(Z), once for all edits
+        recording: AbstractContextManager[Norms] = (
+            record_norms(model.vae.decoder) if config.decode == "crop" else nullcontext([])
+        )
+        with recording as norms:
+            decoded = model.decode(latent)  # D(Z), once for all edits
         check_finite(cross_attention, decoded)
 
         saliency = torch.stack([source.place_saliency(cross_attention) for source in sources])  # S
@@ -216,6 +224,7 @@ class SaliencyEditor:
             soft_threshold(torch.stack(refined), *ramp), (latent.shape[-2], latent.shape[-1])
         )
         told = tell(latent, latent_masks)
+        crops = plan_crops(latent_masks, norms) if config.decode == "crop" else [None] * len(sources)
         areas = torch.stack([mask.any() for mask in masks])
         chosen, present = torch.stack([index, areas]).tolist()  # the device is waited for once a batch
         return [
@@ -230,6 +239,7 @@ class SaliencyEditor:
                 context=context[n : n + 1],
                 trajectory=[(noisy[n : n + 1], noise[n : n + 1]) for noisy, noise in trajectory],
                 decoded=decoded[n : n + 1],
+                crop=crops[n],
                 properties=photometric_properties(images[n][None], masks[n][None])[0],
                 told=told[n],
             )
@@ -273,7 +283,13 @@ class SaliencyEditor:
 
     def residual(self, analyses: list[ImageAnalysis], output: Tensor) -> Tensor:
         """D(Z_out) − D(Z), what an edit changes in the image, (B, 3, H', W') in units of [0, 1]."""
-        residual = self.model.decode(output) - torch.cat([a.decoded for a in analyses])
+        if self.config.decode == "crop":
+            latents = zip(analyses, output.split(1), strict=True)
+            residual = torch.cat(
+                [crop_residual(self.model, a.crop, latent, a.decoded) for a, latent in latents if a.crop]
+            )
+        else:
+            residual = self.model.decode(output) - torch.cat([a.decoded for a in analyses])
         check_finite(residual)
         return residual
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.editor.canvas import Canvas
+from augsal_transforms.editor.crop import Crop
 from augsal_transforms.editor.edits import Color, Edit
 from augsal_transforms.editor.prompts import Word
 from augsal_transforms.photometry import PROPERTIES
@@ -46,6 +47,7 @@ class ImageAnalysis:
         context: The encoded prompt, (1, tokens, D).
         trajectory: The noisy latent and its predicted noise at each noise level, least noisy first.
         decoded: D(Z) in [0, 1], (1, 3, H', W').
+        crop: What of an edit is to be decoded; ``None``: all.
         properties: The six photometric properties inside the mask, (6,).
         told: The same as LLFR tells them, (6,); (0,) from an editor without a gate.
     """
@@ -60,6 +62,7 @@ class ImageAnalysis:
     context: Tensor
     trajectory: list[tuple[Tensor, Tensor]]
     decoded: Tensor
+    crop: Crop | None
     properties: Tensor
     told: Tensor
 
