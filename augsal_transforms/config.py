@@ -31,10 +31,9 @@ class EditConfig:
         guidance: Weight of the target pass's deviation from the source pass. A calibration holds for the
             ``steps``, ``noise_level`` and ``guidance`` that it was measured with.
         deviations: How many standard deviations a property may move (Sec. 4.2); ``math.inf``: any.
-        decode: ``"full"``, or ``"crop"``: only the region and what the decoder's convolutions see about it, the
-            statistics of its norms those of the whole image. Inside the mask that moves pixels by 0.4 grey levels on
-            average, at most 8; one edit of the bundled editor takes CROPCOLD of the
-            time, with the analysis at hand CROPWARM.
+        decode: ``"full"``, or ``"crop"``: only the region and six latent cells about it, with the statistics that the
+            decoder's norms had on the whole image. Pixels in the mask then differ by 0.3 grey levels on average, by 8
+            at most; an edit of the bundled editor takes 0.89 of the time, each of four of one image 0.73.
         batch_size: Images or edits that go through the networks together.
     """
 

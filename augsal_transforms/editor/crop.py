@@ -7,11 +7,11 @@ first layers, which attend to everything and cost a twentieth, see the whole lat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -43,27 +43,25 @@ def record_norms(decoder: nn.Module) -> Iterator[Norms]:
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
     norms: Norms = []
 
-    def record(norm: Any, arguments: tuple[Tensor]) -> None:
-        seen[norm] = affine(norm, arguments[0])
+    def recording(norm: nn.GroupNorm, features: Tensor) -> Tensor:
+        normed, scale, shift = normalise_groups(norm, features)
+        seen[norm] = scale, shift
+        return normed
 
-    handles = [norm.register_forward_pre_hook(record) for norm in group_norms(decoder)]
-    try:
+    with _replaced_forwards({norm: partial(recording, norm) for norm in group_norms(decoder)}):
         yield norms
         norms += [seen[norm] for norm in group_norms(decoder)]
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def affine(norm: nn.GroupNorm, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and shift, (B, C), that do to these features (B, C, …) what the norm does."""
-    groups = features.flatten(2).unflatten(1, (norm.num_groups, -1)).flatten(2).float()
-    variance, mean = torch.var_mean(groups, dim=2, correction=0)
-    rate, mean = (
-        x.repeat_interleave(norm.num_channels // norm.num_groups, dim=1) for x in ((variance + norm.eps).rsqrt(), mean)
-    )
+def normalise_groups(norm: nn.GroupNorm, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The norm of features (B, C, …), and the scale and shift, (B, C), that it comes down to."""
+    if features.ndim == 3:  # as attention has them, transposed
+        features = features.contiguous()
+    parts = len(features), norm.num_channels, features[0, 0].numel(), norm.num_groups
+    normed, mean, rate = torch.native_group_norm(features, norm.weight, norm.bias, *parts, norm.eps)
+    mean, rate = (x.repeat_interleave(norm.num_channels // norm.num_groups, dim=1) for x in (mean, rate))
     scale = rate * norm.weight
-    return scale, norm.bias - mean * scale
+    return normed, scale, norm.bias - mean * scale
 
 
 @contextmanager
@@ -74,14 +72,21 @@ def freeze_norms(decoder: nn.Module, norms: Norms) -> Iterator[None]:
         shape = (*scale.shape, *(1 for _ in features.shape[2:]))
         return torch.addcmul(shift.view(shape).to(features), features, scale.view(shape).to(features))
 
-    modules = group_norms(decoder)
+    with _replaced_forwards(
+        {norm: partial(frozen, *affine) for norm, affine in zip(group_norms(decoder), norms, strict=True)}
+    ):
+        yield
+
+
+@contextmanager
+def _replaced_forwards(forwards: dict[nn.GroupNorm, Callable[[Tensor], Tensor]]) -> Iterator[None]:
     try:
-        for norm, (scale, shift) in zip(modules, norms, strict=True):
-            norm.forward = partial(frozen, scale, shift)  # type: ignore[method-assign]
+        for module, forward in forwards.items():
+            module.forward = forward  # type: ignore[assignment]
         yield
     finally:
-        for norm in modules:
-            norm.__dict__.pop("forward", None)
+        for module in forwards:
+            vars(module).pop("forward", None)
 
 
 def plan_crops(latent_masks: Tensor, norms: Norms, margin: int = MARGIN) -> list[Crop]:
