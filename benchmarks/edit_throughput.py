@@ -162,6 +162,16 @@ def ratios(costs: list[Cost], *, cuda: bool) -> list[Figure]:
     return figures
 
 
+def limits(costs: list[Cost]) -> list[Figure]:
+    """What is asked of ours on a GPU besides: the share of its ceiling, and memory."""
+    ours = {cost.name: cost for cost in costs}
+    share, memory = ours[OURS.format(4, "cold")].share_of_ceiling, ours[OURS.format(1, "cold")].gigabytes
+    return [
+        Figure("J = 4, share of the ceiling over a whole edit", f"{share:.0%}", "35 %", share >= 0.35),
+        Figure("peak memory, J = 1, U-Net and VAE included", f"{memory:.1f} GB", "≤ 12 GB", memory <= 12),
+    ]
+
+
 def print_table(costs: list[Cost], skipped: dict[str, str]) -> None:
     print("| method | images a second | U-Net | encodes | decodes | TFLOP | TFLOP/s | of the ceiling | peak memory |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -199,7 +209,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     print_table(costs, skipped)
     for dtype, peak in peaks.items():
         print(f"The ceiling in {dtype}: {peak / 1e12:.3g} TFLOP/s.")
-    figures = ratios(costs, cuda=device.type == "cuda")
+    cuda = device.type == "cuda"
+    figures = ratios(costs, cuda=cuda) + (limits(costs) if cuda else [])
     report(figures, None)
     result = {"costs": [asdict(c) for c in costs], "skipped": skipped, "figures": [asdict(f) for f in figures]}
     if options.json:

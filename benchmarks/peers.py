@@ -99,7 +99,7 @@ def null_text(model: DiffusionModel, latent: Tensor, prompt: str, steps: int) ->
     with torch.no_grad():
         context = encode_prompts(model.tokenizer, model.text_encoder, [prompt])
         trajectory = _invert(model, latent, context, levels)
-    latent, nothing = trajectory[-1], model.empty_prompt
+    latent, nothing = trajectory[-1], model.empty_prompt.float()
     for n in reversed(range(steps)):
         step = levels[n + 1], levels[n]
         with torch.no_grad():

@@ -1,5 +1,7 @@
 """What the benchmarks count, on tiny pipelines."""
 
+import json
+from dataclasses import replace
 from functools import partial
 
 import edit_throughput
@@ -11,6 +13,8 @@ from counting import Cost, Method, alternate, count_samples, measure_cost
 from edit_throughput import Inputs, null_text_method, our_methods, released_methods
 from peers import Steps, diffusers_methods
 from torchvision.transforms.v2.functional import to_pil_image
+
+from augsal_transforms import EditConfig
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +56,10 @@ def test_turns_alternate():
     assert order == ["a", "b", "a", "b"]
 
 
-def test_ours_costs_one_and_j_passes(editor, inputs):
+@pytest.mark.parametrize("decode", ["full", "crop"])
+def test_ours_costs_one_and_j_passes(editor, inputs, decode):
     # Per edit, J of an image: (1 + J) / J U-Net passes and decodes, 1 / J encodes; warm: one of each, no encode.
+    editor = replace(editor, config=EditConfig(decode=decode))
     found = {method.name: counts(method) for method in our_methods(editor, inputs)}
     assert found == {
         "ours, J = 1, cold": (2, 1, 2),
@@ -103,6 +109,20 @@ def test_the_bars_are_read_off_ratios_of_seconds():
         "J = 1 against released, k = 1, at its best": ("7.0 ×", True),
         "J = 4 against released, k = 1, at its best": ("14.0 ×", True),
     }
+
+
+def test_a_share_of_the_ceiling_and_memory_are_asked_for_on_a_gpu():
+    cold = Cost("ours, J = 1, cold", 2, 1, 2, 8e12, 0.02, share_of_ceiling=0.5, gigabytes=12.5)
+    fourfold = Cost("ours, J = 4, cold", 1.25, 0.25, 1.25, 4e12, 0.01, share_of_ceiling=0.35, gigabytes=20.0)
+    assert [figure.holds for figure in edit_throughput.limits([cold, fourfold])] == [True, False]
+
+
+@pytest.mark.slow
+def test_the_whole_table_is_printed_and_written(sd1_folder, tmp_path):
+    options = ["--smoke", "--batch", "2", "--rounds", "1", "--json", str(tmp_path / "costs.json")]
+    result = edit_throughput.main(["--folder", str(sd1_folder), *options])
+    assert json.loads((tmp_path / "costs.json").read_text()) == json.loads(json.dumps(result))
+    assert len(result["costs"]) + len(result["skipped"]) == 18
 
 
 def test_slopes_by_hand():
