@@ -20,6 +20,8 @@ def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
     """What of an editor decides the pixels: its weights, calibration, precision and config; not where it lies."""
     config = asdict(editor.config)
     del config["batch_size"]
+    if config["decode"] == "full":  # as every store was made before there was another
+        del config["decode"]
     calibration = hashlib.sha256()
     for name in ("decoder", "intercept", "pseudo_inverse", "deviations"):
         calibration.update(getattr(editor.calibration, name).detach().cpu().numpy().tobytes())

@@ -138,8 +138,8 @@ def oracle_mask(editor: SaliencyEditor, sample: HeldOut) -> Tensor:
     """The edit mask that the same rule makes of the object's own mask in place of C."""
     assert sample.peak is not None
     attention = resize(sample.peak.mask[None].float(), (CELLS, CELLS))
-    region, _ = select_region(attention, F.adaptive_avg_pool2d(sample.saliency_map, CELLS))
-    refined = refine_region(region, sample.scene.image.float() / 255)
+    region, _ = select_region(attention[None], F.adaptive_avg_pool2d(sample.saliency_map, CELLS)[None])
+    refined = refine_region(region[0], sample.scene.image.float() / 255)
     return soft_threshold(refined, editor.config.threshold, editor.config.softness)
 
 

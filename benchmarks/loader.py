@@ -55,9 +55,9 @@ def plain_tensors(sample: dict[str, Any]) -> dict[str, Any]:
     return {**sample, "image": image, "saliency_map": SaliencyMap(v2.functional.pil_to_tensor(sample["saliency_map"]))}
 
 
-def rest_of_pipeline() -> list[Any]:
+def rest_of_pipeline(size: int = 256) -> list[Any]:
     return [
-        v2.Resize((256, 256)),
+        v2.Resize((size, size)),
         v2.RandomHorizontalFlip(),
         v2.ToDtype(torch.float32, scale=True),
         v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),

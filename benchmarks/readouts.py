@@ -27,7 +27,6 @@ from augsal_transforms.data.scenes import Scene, render_scene
 from augsal_transforms.data.spectral_residual import spectral_residual
 from augsal_transforms.editor.batching import seeded_noise
 from augsal_transforms.editor.canvas import resize
-from augsal_transforms.editor.prompts import encode_prompts
 from augsal_transforms.metrics import cc, kld, nss, sim
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 from augsal_transforms.readouts.areas import draw_patches, pool_area, rectangles
@@ -52,7 +51,7 @@ def read(predictor: SaliencyPredictor, images: list[Tensor], areas: Tensor) -> t
     model, readouts = predictor.editor.model, predictor.readouts
     latent = model.encode(torch.stack(images).float() / 255)
     noise = seeded_noise(images, [0] * len(images), latent)
-    context = encode_prompts(model.tokenizer, model.text_encoder, [""] * len(images))
+    context = model.empty_prompt.expand(len(images), -1, -1)
     taps, time_embedding = decoder_features(model, latent, noise, context, readouts.config.noise_level)
     pooled = pool_area(areas, (latent.shape[-2], latent.shape[-1]))
     properties, logits, _ = readouts(taps, time_embedding, latent, pooled, pooled)

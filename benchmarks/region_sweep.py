@@ -79,8 +79,8 @@ def choose(editor: SaliencyEditor, sample: HeldOut, cross_attention: Tensor) -> 
     words = locate_words(editor.model.tokenizer, sample.scene.caption)
     per_word = torch.stack([cross_attention[list(word.tokens)].mean(0) for word in words])
     saliency = F.adaptive_avg_pool2d(sample.saliency_map, cross_attention.shape[-1])
-    region, index = select_region(per_word, saliency)
-    return words[index].text, refine_region(region, sample.scene.image.float() / 255)
+    region, index = select_region(per_word[None], saliency[None])
+    return words[int(index)].text, refine_region(region[0], sample.scene.image.float() / 255)
 
 
 def soft_overlap(edit_mask: Tensor, mask: Tensor) -> float:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from augsal_transforms import EditConfig, SaliencyEditor
+from augsal_transforms import Brightness, EditConfig, SaliencyEditor
 from augsal_transforms.editor.diffusion import load_model, locate_model
 
 
@@ -171,6 +171,26 @@ def test_the_vae_is_retried_in_float32_where_half_precision_overflows(sd1_folder
     decoded = model.decode(torch.randn(1, 4, 16, 16))
     assert decoded.isfinite().all()
     assert model.vae.dtype == torch.float16
+
+
+@torch.no_grad()
+def test_an_image_that_overflows_half_precision_is_edited_all_the_same(sd1_folder):
+    """The U-Net in bfloat16, the VAE in float16 and beyond its range at both ends: float32's result, to the bit."""
+    editors = [SaliencyEditor.from_pretrained(str(sd1_folder), dtype=torch.bfloat16) for _ in range(2)]
+    for editor in editors:
+        vae = editor.model.vae.float()
+        for coder in (vae.encoder, vae.decoder):
+            coder.conv_norm_out.weight.mul_(30000)
+            coder.conv_out.weight.div_(1000)
+        vae.half()
+    editors[1].model.vae.float()  # with the weights that half precision rounded
+    image, half = torch.rand(1, 3, 64, 64), editors[0].model.vae
+    assert not half.encode((2 * image - 1).half()).latent_dist.mode().isfinite().all()
+    given = [(image[0] * 255).byte()], [torch.ones(1, 64, 64)], ["a dog"], [Brightness(0.1)]
+    results = [editor.edit(*given)[0] for editor in editors]
+    assert half.dtype == torch.float16
+    assert torch.equal(results[0].image, results[1].image)
+    assert results[0].is_edited
 
 
 @pytest.mark.parametrize(

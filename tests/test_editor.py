@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
 from augsal_transforms.editor.canvas import Canvas, keep_mean
+from augsal_transforms.editor.results import Source
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 
 EDITS = [Contrast(1.5), Brightness(0.15), Color("red", 0.5)]
@@ -236,6 +238,46 @@ def test_j_edits_cost_one_analysis_and_j_passes(editor, edits):
     wanted = [Brightness(0.05 * (k + 1)) for k in range(edits)]
     seen = counted(editor, lambda: editor.edit([picture()], [blob()], ["a dog"], [wanted]))
     assert seen == {"unet": 1 + edits, "encode": 1, "decode": 1 + edits}
+
+
+class Waits(TorchFunctionMode):
+    """Counts how often Python asks a tensor for a number, which on a GPU waits for everything before it."""
+
+    ASKING = ("item", "tolist", "__bool__", "__int__", "__float__", "__index__")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.count += getattr(function, "__name__", "") in self.ASKING
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_host_waits_for_the_device_once_a_batch_and_not_for_each_image(editor):
+    def waits(count):
+        images = [picture(128, 128, seed=n, dtype=torch.uint8) for n in range(count)]
+        sources = [Source(i, blob(128, 128), "a red dog", 0, Canvas.plan((128, 128), 128, 16)) for i in images]
+        with torch.no_grad(), Waits() as analysing:
+            analyses = editor._analyse_batch(sources)
+        with torch.no_grad(), Waits() as applying:
+            editor._apply_batch([(a, EDITS[n % 3]) for n, a in enumerate(analyses)])
+        return analysing.count, applying.count
+
+    assert 0 not in waits(1)
+    assert waits(6) == waits(3) == waits(1)
+
+
+def test_all_texts_of_a_batch_are_encoded_in_one_call(editor):
+    calls = []
+    editor.model.empty_prompt  # noqa: B018 - encoded once for all batches
+    hook = editor.model.text_encoder.register_forward_hook(lambda *args: calls.append(1))
+    colors = [[Color("red", 0.5), Color("blue", 0.5), Contrast(1.5)]]
+    analyses = editor.analyse([picture()], [blob()], ["a red dog"])
+    assert len(calls) == 1
+    editor.apply(analyses, colors)
+    hook.remove()
+    assert len(calls) == 2
 
 
 def test_k_steps_cost_k_passes_each_and_one_more(editor):

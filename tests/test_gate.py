@@ -9,7 +9,6 @@ from samples import scene
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor, SaliencyPredictor
 from augsal_transforms.editor.batching import seeded_noise
 from augsal_transforms.editor.canvas import to_unit_range
-from augsal_transforms.editor.prompts import empty_embedding
 from augsal_transforms.editor.target import edit_latent
 from augsal_transforms.photometry import PROPERTIES
 from augsal_transforms.readouts.features import decoder_features
@@ -74,8 +73,7 @@ def test_a_gate_that_must_bind_binds_where_its_readings_say(editor, keen):
     (result,) = keen.apply([analysis], [wanted])
 
     edited_latent = edit_latent(analysis, wanted, editor.calibration, editor.config)
-    token = empty_embedding(model.tokenizer, model.text_encoder)[None]
-    output = editor.denoise([analysis], edited_latent, token, [0.0])
+    output = editor.denoise([analysis], edited_latent, model.empty_token, [0.0])
     noise = seeded_noise([raw["image"]], [0], analysis.latent)
 
     def tell(seen, latent):

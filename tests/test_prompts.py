@@ -1,12 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny import tiny_tokenizer
 
 from augsal_transforms.editor.prompts import (
-    color_embedding,
-    empty_embedding,
+    embed_tokens,
     encode_prompts,
     insert_color,
+    locate_color,
     locate_words,
     tokenize,
 )
@@ -33,7 +35,7 @@ def test_extra_white_space_changes_no_token(tokenizer):
 
 def test_a_blank_inserts_nothing_into_the_tokens(tokenizer):
     # The released code inserts " " before the word: the ids are the same, so nothing was inserted.
-    assert tokenize(tokenizer, ["red dog"])["input_ids"].equal(tokenize(tokenizer, ["red   dog"])["input_ids"])
+    assert tokenize(tokenizer, ["red dog"])["input_ids"] == tokenize(tokenizer, ["red   dog"])["input_ids"]
 
 
 def test_stop_words_win_only_when_asked(tokenizer):
@@ -75,20 +77,29 @@ def test_the_color_word_goes_before_its_word(editor):
     assert insert_color("a cat on the bus", word, "blue") == "a cat on the blue bus"
     expected = encode_prompts(model.tokenizer, model.text_encoder, ["a cat on the blue bus"])
     tokens = words(model.tokenizer, "a cat on the blue bus")["blue"]
-    row = color_embedding(model.tokenizer, model.text_encoder, "a cat on the bus", word, "blue")
-    assert torch.allclose(row, expected[0, list(tokens)].mean(0, keepdim=True))
+    located = locate_color(model.tokenizer, "a cat on the bus", word, "blue")
+    assert located == ("a cat on the blue bus", tokens)
+    (row,) = embed_tokens(model.tokenizer, model.text_encoder, [located])
+    assert torch.allclose(row, expected[0, list(tokens)].mean(0))
 
 
 def test_a_color_pushed_out_of_the_context_is_encoded_with_its_word(editor):
     model = editor.model
     prompt = "cat " * 74 + "bus"  # start + 74 + bus + end = 77: an inserted purple has many pieces
     word = next(w for w in locate_words(model.tokenizer, prompt) if w.text == "bus")
-    row = color_embedding(model.tokenizer, model.text_encoder, prompt, word, "purple")
-    assert row.isfinite().all()
-    assert row.shape == (1, 32)
+    located = locate_color(model.tokenizer, prompt, word, "purple")
+    assert located == ("purple bus", tuple(range(1, 7)))  # six letters, six pieces
 
 
 def test_the_empty_token_is_what_follows_the_start_of_an_empty_prompt(editor):
     model = editor.model
     empty = encode_prompts(model.tokenizer, model.text_encoder, [""])
-    assert torch.equal(empty_embedding(model.tokenizer, model.text_encoder), empty[0, 1:2])
+    assert torch.equal(model.empty_token, empty[:, 1:2])
+
+
+def test_the_empty_prompt_is_encoded_once_and_can_enter_training(editor):
+    model = replace(editor.model)  # has encoded nothing yet
+    with torch.inference_mode():
+        first = model.empty_prompt
+    assert model.empty_prompt is first
+    assert not first.is_inference()

@@ -1,6 +1,6 @@
 import torch
 
-from augsal_transforms.editor.region import normalise, refine_region, select_region, soft_threshold
+from augsal_transforms.editor.region import average_tokens, normalise, refine_region, select_region, soft_threshold
 
 
 def test_equation_8_by_hand():
@@ -8,21 +8,32 @@ def test_equation_8_by_hand():
     # M = C_0 × S = (0.4, 0.05, 0, 0), scaled to a maximum of 1: (1, 0.125, 0, 0).
     saliency = torch.tensor([[[1.0, 0.5], [0.0, 0.0]]]).double()
     attention = torch.tensor([[[0.4, 0.1], [0.9, 0.9]], [[0.1, 0.6], [0.0, 0.0]]]).double()
-    region, index = select_region(attention, saliency)
-    assert index == 0
-    assert torch.allclose(region, torch.tensor([[[1.0, 0.125], [0.0, 0.0]]]).double())
+    region, index = select_region(attention[None], saliency[None])
+    assert index.tolist() == [0]
+    assert torch.allclose(region, torch.tensor([[[[1.0, 0.125], [0.0, 0.0]]]]).double())
 
 
 def test_the_region_is_attention_times_saliency_not_attention_alone():
-    attention = torch.ones(1, 2, 2)
-    saliency = torch.tensor([[[1.0, 0.2], [0.4, 0.0]]])
+    attention = torch.ones(1, 1, 2, 2)
+    saliency = torch.tensor([[[[1.0, 0.2], [0.4, 0.0]]]])
     assert torch.equal(select_region(attention, saliency)[0], saliency)
 
 
 def test_no_overlap_gives_an_empty_region():
-    region, _ = select_region(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]]))
+    region, _ = select_region(torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.0, 1.0]]]]))
     assert not region.any()
     assert not normalise(torch.zeros(1, 2, 2)).any()
+
+
+def test_a_words_map_is_the_mean_of_its_tokens_and_each_image_has_its_own_words():
+    # Tokens 0 … 3 attend with 0, 1, 2, 3. Words (1, 2) and (3): 1.5 and 3; words (2): 2, and nothing.
+    attention = torch.arange(4.0).view(1, 4, 1, 1).expand(2, 4, 1, 2)
+    words = average_tokens(attention, [[(1, 2), (3,)], [(2,)]])
+    assert words[..., 0, 0].tolist() == [[1.5, 3.0], [2.0, 0.0]]
+    region, index = select_region(words, torch.tensor([[[[1.0, 0.5]]], [[[0.25, 1.0]]]]))
+    assert index.tolist() == [1, 0]
+    assert region[:, 0, 0].tolist() == [[1.0, 0.5], [0.25, 1.0]]
+    assert average_tokens(attention, [[], []]).shape == (2, 1, 1, 2)
 
 
 def test_the_ramp_has_its_half_at_the_threshold_and_fits_in_eight_bits():

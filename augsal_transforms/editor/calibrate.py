@@ -12,7 +12,6 @@ from augsal_transforms.editor.calibration import Calibration, correct_gain, fit_
 from augsal_transforms.editor.canvas import Canvas, check_images, to_unit_range
 from augsal_transforms.editor.constraint import measure_deviations
 from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.editor.prompts import empty_embedding
 from augsal_transforms.photometry import weighted_mean
 
 PROBE = 0.2  # of RGB in [−1, 1]: a tenth of full scale
@@ -81,7 +80,6 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
     Edit, target pass and decoder together, in the core of a central region: the target pass alone
     takes back a part of every edit.
     """
-    nothing = empty_embedding(editor.model.tokenizer, editor.model.text_encoder)[None]
     blobs = [_central_blob(image.shape[-2], image.shape[-1]) for image in images]
     analyses = editor.analyse(images, blobs)
     rows = []
@@ -91,7 +89,7 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
             core = (analysis.edit_mask > 0.9).float()[None]
             for sign in (-1, 1):
                 edited_latent = analysis.latent + analysis.latent_mask * (sign * PROBE * channel)[:, None, None]
-                output = editor.denoise([analysis], edited_latent, nothing, [0.0])
+                output = editor.denoise([analysis], edited_latent, editor.model.empty_token, [0.0])
                 change = analysis.source.canvas.lift(editor.residual([analysis], output)[0])
                 out += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
         rows.append(out / (2 * len(analyses)))

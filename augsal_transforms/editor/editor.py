@@ -7,6 +7,7 @@ decoder's pseudo-inverse (Sec. 4.2), D the decoder. Read ``_analyse_batch``, the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,12 +30,13 @@ from augsal_transforms.editor.canvas import (
     to_unit_range,
 )
 from augsal_transforms.editor.constraint import allowed_strength
+from augsal_transforms.editor.crop import Norms, crop_residual, plan_crops, record_norms
 from augsal_transforms.editor.diffusion import DiffusionModel, check_finite, load_model, locate_model
 from augsal_transforms.editor.edits import Contrast, Edit
 from augsal_transforms.editor.passes import attention_depth, source_pass, target_pass
 from augsal_transforms.editor.prompts import encode_prompts, locate_words
-from augsal_transforms.editor.region import normalise, refine_region, select_region, soft_threshold
-from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, unedited
+from augsal_transforms.editor.region import average_tokens, normalise, refine_region, select_region, soft_threshold
+from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, edited, unedited
 from augsal_transforms.editor.target import edit_latent, injection_weight, inserted_tokens
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 from augsal_transforms.randomness import keyed_generator, pixel_hash
@@ -171,10 +173,12 @@ class SaliencyEditor:
             A flat list, image by image, edit by edit. A null edit returns the image it was given.
 
         Raises:
-            ValueError: If there is a gate and an analysis is of an editor without one.
+            ValueError: If there is a gate, or only crops are decoded, and an analysis is of an editor without.
         """
         if self.gate is not None:
             check_told(analyses)
+        if self.config.decode == "crop" and any(analysis.crop is None for analysis in analyses):
+            raise ValueError("`analyses` must come from an editor with `decode='crop'`, as this one is: call its own.")
         jobs: list[tuple[ImageAnalysis, Edit]] = []
         for analysis, wanted in zip(analyses, one_each("edits", edits, analyses), strict=True):
             draws = keyed_generator("edits", analysis.source.seed, pixel_hash(analysis.source.image))
@@ -182,13 +186,11 @@ class SaliencyEditor:
                 if not isinstance(edit, Edit):
                     raise TypeError(f"`edits` must hold Contrast, Brightness or Color, got {edit!r}.")
                 jobs.append((analysis, edit.draw(draws)))
-        results = [unedited(analysis, edit) for analysis, edit in jobs]
-        active = [n for n, (analysis, edit) in enumerate(jobs) if not edit.is_null and analysis.edit_mask.any()]
+        active = [n for n, (analysis, edit) in enumerate(jobs) if not edit.is_null and not analysis.is_empty]
         shapes = [jobs[n][0].source.canvas.outer for n in active]
-        edited = in_batches(self._apply_batch, [jobs[n] for n in active], shapes, self.config.batch_size)
-        for n, result in zip(active, edited, strict=True):
-            results[n] = result
-        return results
+        results = in_batches(self._apply_batch, [jobs[n] for n in active], shapes, self.config.batch_size)
+        made = dict(zip(active, results, strict=True))
+        return [made[n] if n in made else unedited(*job) for n, job in enumerate(jobs)]
 
     def _analyse_batch(self, sources: list[Source]) -> list[ImageAnalysis]:
         model, config = self.model, self.config
@@ -199,38 +201,50 @@ class SaliencyEditor:
         noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
         with read_properties(model, self.gate) as tell:
             trajectory, cross_attention = source_pass(model, config, latent, context, noise)  # C
-        decoded = model.decode(latent)  # D(Z), once for all edits
+        recording: AbstractContextManager[Norms] = (
+            record_norms(model.vae.decoder) if config.decode == "crop" else nullcontext([])
+        )
+        with recording as norms:
+            decoded = model.decode(latent)  # D(Z), once for all edits
         check_finite(cross_attention, decoded)
 
-        analyses = []
-        for n, source in enumerate(sources):
-            saliency = source.place_saliency(cross_attention)  # S
-            words = locate_words(model.tokenizer, source.prompt, keep_stopwords=config.keep_stopwords)
-            region, word = normalise(saliency), None
-            if words:
-                per_word = torch.stack([cross_attention[n, list(word.tokens)].mean(dim=0) for word in words])
-                region, index = select_region(per_word, saliency)  # M and i*, Eq. 8
-                word = words[index]
-            refined = refine_region(source.canvas.continue_map(region), placed[n])
-            edit_mask = soft_threshold(source.canvas.lift(refined), config.threshold, config.softness)
-            latent_mask = soft_threshold(refined, config.threshold, config.softness)
-            analyses.append(
-                ImageAnalysis(
-                    source=source,
-                    word=word,
-                    region=region,
-                    edit_mask=edit_mask,
-                    latent_mask=F.adaptive_avg_pool2d(latent_mask[None], (latent.shape[-2], latent.shape[-1])),
-                    latent=latent[n : n + 1],
-                    context=context[n : n + 1],
-                    trajectory=[(noisy[n : n + 1], noise[n : n + 1]) for noisy, noise in trajectory],
-                    decoded=decoded[n : n + 1],
-                    properties=photometric_properties(images[n][None], edit_mask[None])[0],
-                    told=latent.new_zeros(0),
-                )
+        saliency = torch.stack([source.place_saliency(cross_attention) for source in sources])  # S
+        words = [locate_words(model.tokenizer, s.prompt, keep_stopwords=config.keep_stopwords) for s in sources]
+        per_word = average_tokens(cross_attention, [[word.tokens for word in found] for found in words])
+        guided, index = select_region(per_word, saliency)  # M and i*, Eq. 8
+        named = torch.tensor([bool(found) for found in words], device=model.device)
+        regions = torch.where(named[:, None, None, None], guided, normalise(saliency))
+        refined = [
+            refine_region(source.canvas.continue_map(region), image)
+            for source, region, image in zip(sources, regions, placed, strict=True)
+        ]
+        ramp = (config.threshold, config.softness)
+        masks = [soft_threshold(s.canvas.lift(field), *ramp) for s, field in zip(sources, refined, strict=True)]
+        latent_masks = F.adaptive_avg_pool2d(
+            soft_threshold(torch.stack(refined), *ramp), (latent.shape[-2], latent.shape[-1])
+        )
+        told = tell(latent, latent_masks)
+        crops = plan_crops(latent_masks, norms) if config.decode == "crop" else [None] * len(sources)
+        areas = torch.stack([mask.any() for mask in masks])
+        chosen, present = torch.stack([index, areas]).tolist()  # the device is waited for once a batch
+        return [
+            ImageAnalysis(
+                source=source,
+                word=words[n][chosen[n]] if words[n] else None,
+                region=regions[n],
+                edit_mask=masks[n],
+                is_empty=not present[n],
+                latent_mask=latent_masks[n : n + 1],
+                latent=latent[n : n + 1],
+                context=context[n : n + 1],
+                trajectory=[(noisy[n : n + 1], noise[n : n + 1]) for noisy, noise in trajectory],
+                decoded=decoded[n : n + 1],
+                crop=crops[n],
+                properties=photometric_properties(images[n][None], masks[n][None])[0],
+                told=told[n],
             )
-        told = tell(latent, torch.cat([analysis.latent_mask for analysis in analyses]))
-        return [replace(analysis, told=row) for analysis, row in zip(analyses, told, strict=True)]
+            for n, source in enumerate(sources)
+        ]
 
     def _apply_batch(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
         analyses = [analysis for analysis, _ in jobs]
@@ -240,7 +254,11 @@ class SaliencyEditor:
             output = self.denoise(analyses, edited_latent, inserted_tokens(self.model, jobs), injection)
         told = tell(output, torch.cat([analysis.latent_mask for analysis in analyses]))
         residual = self.residual(analyses, output)
-        return [self._composite(*job, residual[n], told[n]) for n, job in enumerate(jobs)]
+        images, accounts = zip(
+            *(self._composite(*job, residual[n], told[n]) for n, job in enumerate(jobs)), strict=True
+        )
+        numbers = torch.stack(accounts).tolist()  # once a batch
+        return [edited(*job, image, account) for job, image, account in zip(jobs, images, numbers, strict=True)]
 
     def denoise(
         self, analyses: list[ImageAnalysis], edited_latent: Tensor, inserted: Tensor, injection: list[float]
@@ -265,12 +283,22 @@ class SaliencyEditor:
 
     def residual(self, analyses: list[ImageAnalysis], output: Tensor) -> Tensor:
         """D(Z_out) − D(Z), what an edit changes in the image, (B, 3, H', W') in units of [0, 1]."""
-        residual = self.model.decode(output) - torch.cat([a.decoded for a in analyses])
+        if self.config.decode == "crop":
+            latents = zip(analyses, output.split(1), strict=True)
+            residual = torch.cat(
+                [crop_residual(self.model, a.crop, latent, a.decoded) for a, latent in latents if a.crop]
+            )
+        else:
+            residual = self.model.decode(output) - torch.cat([a.decoded for a in analyses])
         check_finite(residual)
         return residual
 
-    def _composite(self, analysis: ImageAnalysis, edit: Edit, residual: Tensor, told: Tensor) -> EditedImage:
-        """I + λ M (D(Z_out) − D(Z)), λ the largest that stays within two deviations (Sec. 4.2)."""
+    def _composite(self, analysis: ImageAnalysis, edit: Edit, residual: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """I + λ M (D(Z_out) − D(Z)), λ the largest that stays within two deviations (Sec. 4.2).
+
+        Returns:
+            The edited image, (3, H, W), and its account for ``edited``, both still on the device.
+        """
         image, mask = to_unit_range(analysis.source.image).to(residual)[None], analysis.edit_mask[None]
         change = analysis.source.canvas.lift(residual)[None]
         if isinstance(edit, Contrast):
@@ -278,22 +306,14 @@ class SaliencyEditor:
             change = keep_mean(image, change, mask)
         change = mask * change
         bounds = self.config.deviations * self.calibration.deviations
-        limits = [(*allowed_strength(image, change, mask, bounds), "")]
+        strength, bound = allowed_strength(image, change, mask, bounds)
         if self.gate is not None:
-            limits.append((*secant_strength(analysis.told[None], told[None], bounds), " (LLFR)"))
-        strength, bound, teller = min(limits, key=lambda limit: limit[0].item())
-        original = analysis.source.image.to(residual.device)
-        edited = composite(original, strength.item() * change[0], analysis.edit_mask)
-        return replace(
-            unedited(analysis, edit),
-            image=edited.to(analysis.source.image.device),
-            edit_mask=analysis.edit_mask.to(analysis.source.image.device),
-            strength=strength.item(),
-            bound_by=PROPERTIES[int(bound)] + teller if bound >= 0 else "",
-            properties_after=dict(
-                zip(PROPERTIES, photometric_properties(to_unit_range(edited)[None], mask)[0].tolist(), strict=True)
-            ),
-        )
+            gated, gate = secant_strength(analysis.told[None], told[None], bounds)
+            bound = torch.where(gated < strength, gate + len(PROPERTIES), bound)
+            strength = torch.minimum(gated, strength)
+        result = composite(analysis.source.image.to(residual.device), strength * change[0], analysis.edit_mask)
+        after = photometric_properties(to_unit_range(result)[None], mask)[0]
+        return result, torch.cat([strength, bound.to(strength), analysis.properties, after])
 
 
 def _reload(

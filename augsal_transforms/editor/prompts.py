@@ -40,7 +40,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> Any:
             f"{type(tokenizer).__name__} cannot say which characters its tokens come from. "
             "Load the fast tokenizer (`AutoTokenizer.from_pretrained(...)`) and save it into the model folder."
         )
-    return tokenizer(prompts, padding="max_length", truncation=True, return_offsets_mapping=True, return_tensors="pt")
+    return tokenizer(prompts, padding="max_length", truncation=True, return_offsets_mapping=True)
 
 
 def locate_words(tokenizer: PreTrainedTokenizerBase, prompt: str, *, keep_stopwords: bool = False) -> list[Word]:
@@ -54,7 +54,7 @@ def locate_words(tokenizer: PreTrainedTokenizerBase, prompt: str, *, keep_stopwo
         prompt: The caption.
         keep_stopwords: Whether "a", "the", "on" … count too.
     """
-    offsets = tokenize(tokenizer, [prompt])["offset_mapping"][0].tolist()
+    offsets = tokenize(tokenizer, [prompt])["offset_mapping"][0]
     words = []
     for match in re.finditer(r"[^\W_]+(?:['’-][^\W_]+)*", prompt):
         if not keep_stopwords and match.group().lower() in STOPWORDS:
@@ -69,7 +69,7 @@ def locate_words(tokenizer: PreTrainedTokenizerBase, prompt: str, *, keep_stopwo
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, text_encoder: Any, prompts: list[str]) -> Tensor:
     """Encode prompts for cross-attention, each different one once. Returns (B, tokens, D)."""
     unique = sorted(set(prompts))
-    ids = tokenize(tokenizer, unique)["input_ids"].to(text_encoder.device)
+    ids = torch.tensor(tokenize(tokenizer, unique)["input_ids"], device=text_encoder.device)
     rows: Tensor = text_encoder(ids)[0]
     return rows[[unique.index(prompt) for prompt in prompts]].clone()
 
@@ -79,22 +79,22 @@ def insert_color(prompt: str, word: Word, color: str) -> str:
     return f"{prompt[: word.start]}{color} {prompt[word.start :]}"
 
 
-def color_embedding(
-    tokenizer: PreTrainedTokenizerBase, text_encoder: Any, prompt: str, word: Word, color: str
-) -> Tensor:
-    """The colour word's embedding in the edited prompt, the mean of its pieces. Returns (1, D)."""
+def locate_color(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, word: Word, color: str
+) -> tuple[str, tuple[int, ...]]:
+    """The prompt with the colour word inserted, and the positions of the colour's tokens."""
     edited = insert_color(prompt, word, color)
     places = [w.tokens for w in locate_words(tokenizer, edited, keep_stopwords=True) if w.start == word.start]
     if not places:  # the insertion pushed itself past the context length
         edited = f"{color} {word.text}"
         places = [w.tokens for w in locate_words(tokenizer, edited, keep_stopwords=True) if w.start == 0]
-    rows = encode_prompts(tokenizer, text_encoder, [edited])[0]
-    return rows[list(places[0])].mean(dim=0, keepdim=True)
+    return edited, places[0]
 
 
-def empty_embedding(tokenizer: PreTrainedTokenizerBase, text_encoder: Any) -> Tensor:
-    """The empty token's embedding: what follows the start token when nothing is said. Returns (1, D).
-
-    The released code inserts a blank instead, which CLIP's tokenizer drops, so nothing is inserted.
-    """
-    return encode_prompts(tokenizer, text_encoder, [""])[0, 1:2]
+def embed_tokens(
+    tokenizer: PreTrainedTokenizerBase, text_encoder: Any, located: list[tuple[str, tuple[int, ...]]]
+) -> Tensor:
+    """The mean embedding of neighbouring tokens of each prompt, all encoded together. Returns (B, D)."""
+    rows = encode_prompts(tokenizer, text_encoder, [prompt for prompt, _ in located])
+    spans = [slice(tokens[0], tokens[-1] + 1) for _, tokens in located]
+    return torch.stack([row[span].mean(dim=0) for row, span in zip(rows, spans, strict=True)])

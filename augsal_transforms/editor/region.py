@@ -8,24 +8,42 @@ from kornia.filters import guided_blur
 from torch import Tensor
 
 
-def select_region(cross_attention: Tensor, saliency_map: Tensor) -> tuple[Tensor, int]:
+def select_region(cross_attention: Tensor, saliency_map: Tensor) -> tuple[Tensor, Tensor]:
     """M = C_i* × S with i* = argmax_i ⟨C_i, S⟩ (Eq. 8).
 
     Args:
-        cross_attention: C, (words, h, w), one map per word of the prompt, 0 or more.
-        saliency_map: S, (1, h, w), in [0, 1].
+        cross_attention: C, (B, words, h, w), one map per word of the prompt, 0 or more.
+        saliency_map: S, (B, 1, h, w), in [0, 1].
 
     Returns:
-        M, (1, h, w), scaled to a maximum of 1 (all zeros where C and S do not meet), and i*.
+        M, (B, 1, h, w), scaled to a maximum of 1 (all zeros where C and S do not meet), and i*, (B,).
     """
     overlap = cross_attention * saliency_map
-    index = int(overlap.sum((1, 2)).argmax())
-    return normalise(overlap[index : index + 1]), index
+    index = overlap.sum((-2, -1)).argmax(dim=1)
+    return normalise(overlap[torch.arange(len(index), device=index.device), index][:, None]), index
+
+
+def average_tokens(cross_attention: Tensor, words: list[list[tuple[int, ...]]]) -> Tensor:
+    """C of words from C of tokens: the mean over each word's tokens.
+
+    Args:
+        cross_attention: (B, tokens, h, w).
+        words: Per image, the positions of each word's tokens.
+
+    Returns:
+        (B, words, h, w), for the longest list and at least one; what an image does not have is zeros, which
+        win Eq. 8 against nothing.
+    """
+    share = torch.zeros(len(words), max(1, *map(len, words)), cross_attention.shape[1])
+    for row, tokens in zip(share, words, strict=True):
+        for word, places in zip(row, tokens, strict=False):
+            word[list(places)] = 1 / len(places)
+    return torch.einsum("bwt,bthv->bwhv", share.to(cross_attention), cross_attention)
 
 
 def normalise(field: Tensor) -> Tensor:
-    """Scale a map (1, h, w) of values ≥ 0 to a maximum of 1; zeros stay zeros."""
-    peak = field.amax()
+    """Scale maps (…, h, w) of values ≥ 0 to a maximum of 1 each; zeros stay zeros."""
+    peak = field.amax((-2, -1), keepdim=True)
     return torch.where(peak > 0, field / peak.clamp(min=1e-30), torch.zeros_like(field))
 
 

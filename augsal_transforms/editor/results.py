@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from augsal_transforms.editor.canvas import Canvas
+from augsal_transforms.editor.crop import Crop
 from augsal_transforms.editor.edits import Color, Edit
 from augsal_transforms.editor.prompts import Word
 from augsal_transforms.photometry import PROPERTIES
@@ -39,11 +41,13 @@ class ImageAnalysis:
         word: The word of Eq. 8, or ``None`` where there is none and M is the saliency map.
         region: M of Eq. 8 at attention resolution, (1, h, w), in [0, 1].
         edit_mask: M's ramp at the image's size, (1, H, W), in steps of 1/255.
+        is_empty: Whether that is 0 everywhere.
         latent_mask: The same ramp at latent resolution, (1, 1, h, w).
         latent: Z, (1, 4, h, w).
         context: The encoded prompt, (1, tokens, D).
         trajectory: The noisy latent and its predicted noise at each noise level, least noisy first.
         decoded: D(Z) in [0, 1], (1, 3, H', W').
+        crop: What of an edit is to be decoded; ``None``: all.
         properties: The six photometric properties inside the mask, (6,).
         told: The same as LLFR tells them, (6,); (0,) from an editor without a gate.
     """
@@ -52,11 +56,13 @@ class ImageAnalysis:
     word: Word | None
     region: Tensor
     edit_mask: Tensor
+    is_empty: bool
     latent_mask: Tensor
     latent: Tensor
     context: Tensor
     trajectory: list[tuple[Tensor, Tensor]]
     decoded: Tensor
+    crop: Crop | None
     properties: Tensor
     told: Tensor
 
@@ -104,20 +110,53 @@ class EditedImage:
 
 def unedited(analysis: ImageAnalysis, edit: Edit) -> EditedImage:
     """The result of an edit that changes nothing: a null edit, or one with no region to act on."""
-    empty = not analysis.edit_mask.any()
-    properties = dict(zip(PROPERTIES, analysis.properties.tolist(), strict=True))
+    properties = _by_name(analysis.properties.tolist())
     return EditedImage(
+        **_described(analysis, edit),
         image=analysis.source.image,
         edit_mask=torch.zeros_like(analysis.edit_mask, device=analysis.source.image.device),
-        region=analysis.region.to(analysis.source.image.device),
-        kind=edit.kind,
-        color=edit.name if isinstance(edit, Color) else "",
-        word=analysis.word.text if analysis.word else "",
-        region_source="word" if analysis.word else "saliency_map",
-        alpha=edit.strength,
-        strength=0.0 if empty else 1.0,
-        bound_by="empty region" if empty else "",
+        strength=0.0 if analysis.is_empty else 1.0,
+        bound_by="empty region" if analysis.is_empty else "",
         properties_before=properties,
         properties_after=properties,
-        seed=analysis.source.seed,
     )
+
+
+def edited(analysis: ImageAnalysis, edit: Edit, image: Tensor, account: list[float]) -> EditedImage:
+    """The result of an edit.
+
+    Args:
+        analysis: What was edited.
+        edit: The edit, drawn.
+        image: The edited image, (3, H, W).
+        account: λ, what bound it (an index into ``PROPERTIES``, past its end the gate's; −1: nothing), and
+            the six properties before and after.
+    """
+    strength, bound, *properties = account
+    before, after = properties[: len(PROPERTIES)], properties[len(PROPERTIES) :]
+    bounds = [*PROPERTIES, *(f"{name} (LLFR)" for name in PROPERTIES)]
+    return EditedImage(
+        **_described(analysis, edit),
+        image=image.to(analysis.source.image.device),
+        edit_mask=analysis.edit_mask.to(analysis.source.image.device),
+        strength=strength,
+        bound_by=bounds[int(bound)] if bound >= 0 else "",
+        properties_before=_by_name(before),
+        properties_after=_by_name(after),
+    )
+
+
+def _described(analysis: ImageAnalysis, edit: Edit) -> dict[str, Any]:
+    return {
+        "region": analysis.region.to(analysis.source.image.device),
+        "kind": edit.kind,
+        "color": edit.name if isinstance(edit, Color) else "",
+        "word": analysis.word.text if analysis.word else "",
+        "region_source": "word" if analysis.word else "saliency_map",
+        "alpha": edit.strength,
+        "seed": analysis.source.seed,
+    }
+
+
+def _by_name(properties: list[float]) -> dict[str, float]:
+    return dict(zip(PROPERTIES, properties, strict=True))

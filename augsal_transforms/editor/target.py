@@ -19,7 +19,7 @@ from augsal_transforms.editor.edits import (
     shift_color,
     toward_color,
 )
-from augsal_transforms.editor.prompts import color_embedding, empty_embedding
+from augsal_transforms.editor.prompts import embed_tokens, locate_color
 from augsal_transforms.editor.results import ImageAnalysis
 from augsal_transforms.photometry import weighted_mean
 
@@ -40,12 +40,17 @@ def edit_latent(analysis: ImageAnalysis, edit: Edit, calibration: Calibration, c
 
 def inserted_tokens(model: DiffusionModel, jobs: list[tuple[ImageAnalysis, Edit]]) -> Tensor:
     """The tokens inserted before the words: empty ones, or colours (Sec. 4.1). Returns (B, 1, D)."""
-    text = (model.tokenizer, model.text_encoder)
-    tokens = empty_embedding(*text).repeat(len(jobs), 1)
-    for n, (analysis, edit) in enumerate(jobs):
-        if isinstance(edit, Color) and analysis.word is not None:
-            tokens[n] = color_embedding(*text, analysis.source.prompt, analysis.word, edit.name)
-    return tokens[:, None]
+    colors = {
+        n: locate_color(model.tokenizer, analysis.source.prompt, analysis.word, edit.name)
+        for n, (analysis, edit) in enumerate(jobs)
+        if isinstance(edit, Color) and analysis.word is not None
+    }
+    tokens = [model.empty_token] * len(jobs)
+    if colors:
+        rows = embed_tokens(model.tokenizer, model.text_encoder, list(colors.values()))
+        for n, row in zip(colors, rows, strict=True):
+            tokens[n] = row[None, None]
+    return torch.cat(tokens)
 
 
 def injection_weight(analysis: ImageAnalysis, edit: Edit, config: EditConfig) -> float:

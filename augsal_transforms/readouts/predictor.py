@@ -14,7 +14,6 @@ from torch import Tensor
 from augsal_transforms.editor.batching import in_batches, one_each, seeded_noise
 from augsal_transforms.editor.canvas import Canvas, check_images, to_unit_range
 from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.editor.prompts import encode_prompts
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.readouts import Readouts, load_readouts, save_readouts
 
@@ -85,7 +84,7 @@ class SaliencyPredictor:
         placed = torch.stack([canvas.place(to_unit_range(image).to(model.device)) for image, _, canvas in jobs])
         latent = model.encode(placed)
         noise = seeded_noise([image for image, *_ in jobs], [seed for _, seed, _ in jobs], latent)
-        context = encode_prompts(model.tokenizer, model.text_encoder, [""] * len(jobs))
+        context = model.empty_prompt.expand(len(jobs), -1, -1)
         taps, time_embedding = decoder_features(model, latent, noise, context, config.noise_level)
         saliency = self.readouts.saliency(*self.readouts.aggregate(taps, time_embedding, latent))
         smooth = upsample(saliency, (placed.shape[-2], placed.shape[-1]), config.blur)

@@ -1,0 +1,125 @@
+"""What a method costs: forwards by hooks, operations by torch's counter, time, memory, and the machine's ceiling."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass
+class Method:
+    """A way to edit images: ``run`` makes ``edits`` edited images with these networks.
+
+    Where ``share`` is below 1, a run is that share of the method, and its cost is divided by it.
+    """
+
+    name: str
+    run: Callable[[], object]
+    unet: Any
+    vae: Any
+    edits: int = 1
+    share: float = 1.0
+
+
+@dataclass
+class Cost:
+    """Per edited image: samples through each network, operations, and seconds; peak memory of a run."""
+
+    name: str
+    unet: float
+    encodes: float
+    decodes: float
+    operations: float
+    seconds: float = float("nan")
+    share_of_ceiling: float = float("nan")
+    gigabytes: float = float("nan")
+
+
+@contextmanager
+def count_samples(**networks: Any) -> Iterator[dict[str, int]]:
+    """How many samples pass each network while the block runs, by the networks' names."""
+    seen = dict.fromkeys(networks, 0)
+
+    def counter(name: str) -> Callable[..., None]:
+        def count(module: Any, arguments: tuple[Any, ...], options: dict[str, Any], output: Any) -> None:
+            seen[name] += len(arguments[0] if arguments else options["sample"])
+
+        return count
+
+    handles = [network.register_forward_hook(counter(name), with_kwargs=True) for name, network in networks.items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def measure_cost(method: Method) -> Cost:
+    """Run a method once and count; on a GPU its peak memory too, with its own weights and no others'."""
+    cuda = method.unet.device.type == "cuda"
+    before = torch.cuda.memory_allocated() if cuda else 0
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    # The last layer, because a crop is decoded without the decoder's own forward; it counts as a decode too.
+    networks = {"unet": method.unet, "encodes": method.vae.encoder, "decodes": method.vae.decoder.conv_out}
+    # The counter knows the fused attention of a GPU, and of a CPU only the products that it is made of.
+    attention = nullcontext() if cuda else sdpa_kernel(SDPBackend.MATH)
+    with count_samples(**networks) as seen, attention, FlopCounterMode(display=False) as operations:
+        method.run()
+    per_edit = method.edits * method.share
+    cost = Cost(
+        method.name,
+        **{name: count / per_edit for name, count in seen.items()},
+        operations=operations.get_total_flops() / per_edit,
+    )
+    if cuda:
+        weights = sum(p.nbytes for network in (method.unet, method.vae) for p in network.parameters())
+        cost.gigabytes = (torch.cuda.max_memory_allocated() - before + weights) / 1e9
+    return cost
+
+
+def seconds(run: Callable[[], object], *, cuda: bool) -> float:
+    """Of the clock on a GPU; on a CPU of processor time, which other work on the machine hardly changes."""
+    if not cuda:
+        start = time.process_time()
+        run()
+        return time.process_time() - start
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    run()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def alternate(runs: dict[str, Callable[[], object]], rounds: int, *, cuda: bool) -> dict[str, float]:
+    """Median seconds of each, measured in turns, so that whatever slows the machine slows all."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            times[name].append(seconds(run, cuda=cuda))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a matrix product, or of a convolution where that is faster, the best of ten.
+
+    On some CPUs the library's matrix product reaches less than half of what its convolutions do.
+    """
+    cuda = device.type == "cuda"
+    side, pixels = (8192, 256) if cuda else (1024, 64)
+    matrix: Tensor = torch.randn(side, side, device=device).to(dtype)
+    images = torch.randn(8, 128, pixels, pixels, device=device).to(dtype, memory_format=torch.channels_last)
+    kernels = torch.randn(128, 128, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
+    product = min(seconds(lambda: matrix @ matrix, cuda=cuda) for _ in range(10))
+    convolution = min(seconds(lambda: F.conv2d(images, kernels, padding=1), cuda=cuda) for _ in range(10))
+    return max(2 * side**3 / product, 2 * 8 * pixels**2 * 128**2 * 9 / convolution)

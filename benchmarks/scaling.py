@@ -1,0 +1,104 @@
+"""How the cost of an edit grows with the image, the batch, the edits of an image and the noise levels.
+
+    python benchmarks/scaling.py [--editor bundled] [--sides 128 192 256 384] [--device cpu] [--json FILE]
+
+For SD v1.5 the sides are 256 … 768 (…1024); the bundled editor, made for 128 px, is asked for the same factor of
+three. Images are as large as the editor works. Seconds are of processor time on a CPU (set OMP_NUM_THREADS=1), all
+points are measured in turns, and each slope is that of a line through logarithms: cost ∝ quantity^slope.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from counting import Cost, Method, alternate, measure_cost
+from figures import Figure, report
+
+from augsal_transforms import Brightness, EditConfig, SaliencyEditor
+from augsal_transforms.data.observer import observe
+from augsal_transforms.data.scenes import render_scene
+
+BAR = 1.15
+Point = tuple[str, int, Method]  # the quantity, its value, and edits at that value
+
+
+def edits_of(editor: SaliencyEditor, side: int, batch: int, edits: int, config: EditConfig) -> Method:
+    """``edits`` edits of each of ``batch`` scenes of ``side`` pixels, analysis included."""
+    scenes = [render_scene(n, seed=800, size=side) for n in range(batch)]
+    maps = [observe(scene.image, scene.objects, seed=n) for n, scene in enumerate(scenes)]
+    given = ([scene.image for scene in scenes], maps, [scene.caption for scene in scenes])
+    wanted = [[Brightness(0.03 * (k + 1)) for k in range(edits)] for _ in scenes]
+    sized = replace(editor, config=replace(config, resolution=side, batch_size=batch * edits))
+    run: Callable[[], object] = partial(sized.edit, *given, wanted)
+    return Method(f"{side} px", run, editor.model.unet, editor.model.vae, batch * edits)
+
+
+def points(editor: SaliencyEditor, sides: list[int], batches: list[int]) -> list[Point]:
+    """One quantity varied at a time, from one edit of one image of the smallest side at one noise level."""
+    side, config = sides[0], editor.config
+    return [
+        *(("side", value, edits_of(editor, value, 1, 1, config)) for value in sides),
+        *(("batch", value, edits_of(editor, side, value, 1, config)) for value in batches),
+        *(("edits of an image", value, edits_of(editor, side, 1, value, config)) for value in (1, 2, 4, 8)),
+        *(("noise levels", n, edits_of(editor, side, 1, 1, replace(config, steps=n))) for n in (1, 2, 4, 8)),
+    ]
+
+
+def slope(xs: list[float], ys: list[float]) -> float:
+    """Of the least-squares line through (log x, log y)."""
+    x, y = (torch.tensor(values, dtype=torch.float64).log() for values in (xs, ys))
+    x, y = x - x.mean(), y - y.mean()
+    return ((x * y).sum() / (x * x).sum()).item()
+
+
+def measure(given: list[Point], rounds: int, *, cuda: bool) -> list[tuple[str, int, Cost]]:
+    """What an edit costs at each point."""
+    costs = [measure_cost(method) for _, _, method in given]
+    times = alternate({str(n): method.run for n, (_, _, method) in enumerate(given)}, rounds, cuda=cuda)
+    for n, (cost, (_, _, method)) in enumerate(zip(costs, given, strict=True)):
+        cost.seconds = times[str(n)] / method.edits
+    return [(quantity, value, cost) for (quantity, value, _), cost in zip(given, costs, strict=True)]
+
+
+def figures(measured: list[tuple[str, int, Cost]]) -> list[Figure]:
+    """Each quantity's costs beside its first value's, and the slopes; that over pixels has a bar."""
+    found = []
+    for quantity in dict.fromkeys(quantity for quantity, _, _ in measured):
+        rows = [(value, cost) for name, value, cost in measured if name == quantity]
+        first = rows[0][1]
+        for value, cost in rows:
+            memory = "" if math.isnan(cost.gigabytes) else f", {cost.gigabytes:.1f} GB"
+            ratio, operations = cost.seconds / first.seconds, cost.operations / first.operations
+            found.append(Figure(f"{quantity} {value}", f"time × {ratio:.2f}, operations × {operations:.2f}{memory}"))
+        xs = [float(value) ** (2 if quantity == "side" else 1) for value, _ in rows]
+        found_slope = slope(xs, [cost.seconds for _, cost in rows])
+        bar = (f"≤ {BAR}", found_slope <= BAR) if quantity == "side" else ()
+        found.append(Figure(f"slope over {'pixels' if quantity == 'side' else quantity}", f"{found_slope:.2f}", *bar))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> list[Figure]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--editor", default="bundled")
+    parser.add_argument("--sides", type=int, nargs="+", default=[128, 192, 256, 384])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="where the figures go too")
+    options = parser.parse_args(arguments)
+    cuda = torch.device(options.device).type == "cuda"
+    dtype = torch.float16 if cuda else torch.float32
+    editor = SaliencyEditor.from_pretrained(options.editor, device=options.device, dtype=dtype)
+    found = figures(measure(points(editor, options.sides, options.batches), options.rounds, cuda=cuda))
+    report(found, options.json)
+    return found
+
+
+if __name__ == "__main__":
+    main()

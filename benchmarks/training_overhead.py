@@ -1,0 +1,116 @@
+"""What the augmentation adds to a training step: edits from a store, and edits made on the way.
+
+    python benchmarks/training_overhead.py [--images 32] [--rounds 5] [--size 256] [--json FILE]
+
+The compact network of examples/ on 480×640 JPEGs with maps, one process that reads, transforms, predicts and learns,
+in processor time (set OMP_NUM_THREADS=1). p = 0.5, and every edited image is predicted too, as README.md's loop does.
+Epochs of each kind take turns. A network's second pass alone doubles what the network takes: the row says how much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from counting import alternate
+from figures import Figure, report
+from loader import Transformed, plain_tensors, rest_of_pipeline, write_data
+from torch.utils.data import DataLoader
+from torchvision.transforms import v2
+
+from augsal_transforms import AugmentedSaliencyLoss, EditStore, SaliencyDiffusionAugment, SaliencyEditor, SaliencyLoss
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.generate import Generation
+
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+from compact_unisal import CompactUnisal
+
+BAR = 2.1
+WITHOUT, TWICE, STORE, LIVE = "without us", "without us, two passes", "edits from a store", "edits made on the way"
+
+
+class Training:
+    """A network, its optimizer and its loss; ``epoch`` trains it on a loader's batches.
+
+    Args:
+        twice: Whether the edited image is predicted too; the image again where a batch has no edited one.
+    """
+
+    def __init__(self, loader: DataLoader[Any], *, twice: bool) -> None:
+        torch.manual_seed(0)
+        self.loader, self.twice, self.model = loader, twice, CompactUnisal()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=2e-3, weight_decay=1e-3)
+        self.plain, self.augmented = SaliencyLoss(), AugmentedSaliencyLoss(SaliencyLoss())
+
+    def epoch(self) -> None:
+        for batch in self.loader:
+            prediction = self.model(batch["image"])
+            if self.twice:
+                edited = self.model(batch.get("edited_image", batch["image"]))
+                mask = batch.get("edit_mask", torch.zeros_like(prediction))
+                flags = batch.get("is_edited", torch.zeros(len(prediction), dtype=torch.bool))
+                loss = self.augmented(prediction, batch["saliency_map"], edited, mask, flags)
+            else:
+                loss = self.plain(prediction, batch["saliency_map"])
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+
+
+def kinds_of_training(
+    folder: SaliencyFolder, store: EditStore, editor: SaliencyEditor, size: int
+) -> dict[str, Training]:
+    """The same training without us, with a second pass alone, from the store and live."""
+    firsts: dict[str, Callable[[Any], Any]] = {
+        **{WITHOUT: plain_tensors, TWICE: plain_tensors},
+        STORE: SaliencyDiffusionAugment(store=store.folder, p=0.5, seed=0),
+        LIVE: SaliencyDiffusionAugment(editor=editor, p=0.5, seed=0),
+    }
+    return {
+        name: Training(
+            DataLoader(Transformed(folder, v2.Compose([first, *rest_of_pipeline(size)])), batch_size=8),
+            twice=name != WITHOUT,
+        )
+        for name, first in firsts.items()
+    }
+
+
+def figures(medians: dict[str, float], steps: int) -> list[Figure]:
+    found = [Figure(f"a step {name}", f"{1000 * value / steps:.0f} ms") for name, value in medians.items()]
+    for name in (TWICE, STORE, LIVE):
+        ratio = medians[name] / medians[WITHOUT]
+        bar = (f"≤ {BAR} ×", ratio <= BAR) if name == STORE else ()
+        found.append(Figure(f"{name}, against {WITHOUT}", f"{ratio:.2f} ×", *bar))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> list[Figure]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=256, help="side of the network's input")
+    parser.add_argument("--editor", default="bundled")
+    parser.add_argument("--json", type=Path, help="where the figures go too")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as place:
+        editor = SaliencyEditor.from_pretrained(options.editor)
+        folder, store = write_data(Path(place) / "data", options.images), EditStore(Path(place) / "store")
+        Generation(editor, store, folder).run(folder.names)
+        trainings = kinds_of_training(folder, store, editor, options.size)
+        runs = {name: partial(Training.epoch, training) for name, training in trainings.items()}
+        for run in runs.values():
+            run()  # the disk's cache, the first allocation
+        medians = alternate(runs, options.rounds, cuda=False)
+    found = figures(medians, -(-options.images // 8))
+    report(found, options.json)
+    return found
+
+
+if __name__ == "__main__":
+    main()
