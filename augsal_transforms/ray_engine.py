@@ -32,7 +32,7 @@ def generate_on_ray(
     try:
         import ray
     except ImportError as error:
-        raise ImportError('--engine ray needs Ray: pip install "augsal-transforms[ray]".') from error
+        raise ImportError('--engine ray needs Ray: pip install "ray[data]".') from error
 
     class Filler:
         def __init__(self) -> None:
