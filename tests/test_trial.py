@@ -1,5 +1,6 @@
 """Cells, the training pool and trials: cells differ in the augmentation and in nothing else."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -101,6 +102,16 @@ def test_plain_images_replace_the_original_and_keep_its_map(pool):
     assert torch.equal(plain.image, edited.edited_image)
     assert torch.equal(plain.saliency_map, edited.saliency_map)
     assert not plain.is_edited
+
+
+def test_a_store_without_these_images_or_with_a_damaged_record_is_an_error(folder, store, tmp_path):
+    with pytest.raises(ValueError, match="no edit of these images"):
+        TrainingPool(folder, RECIPE.size, {"default": EditStore(tmp_path / "empty")})
+    shutil.copytree(store.folder, tmp_path / "damaged")
+    damaged = EditStore(tmp_path / "damaged")
+    next(iter(damaged.records())).write_bytes(b"")
+    with pytest.raises(ValueError, match="is damaged, or of another version; delete"):
+        TrainingPool(folder, RECIPE.size, {"default": damaged})
 
 
 def test_a_kind_that_is_not_held_leaves_the_sample_as_it_is(pool):

@@ -46,6 +46,10 @@ class TrainingPool:
         dataset: Images and maps.
         size: Side of the network's input; everything is resized to it.
         stores: Edits of these images, by the names that ``Cell.store`` gives them.
+
+    Raises:
+        ValueError: If a record cannot be read, or a store has no edit of any of these images: cells with edits
+            would be trained without them, and nobody would see it.
     """
 
     def __init__(self, dataset: SaliencyFolder, size: int, stores: dict[str, EditStore]) -> None:
@@ -59,6 +63,9 @@ class TrainingPool:
             self.saliency_maps.append(_shrink(saliency_map.as_subclass(Tensor), size))
             for name, store in stores.items():
                 self._edits[name].append(_read_edits(store, image, size))
+        for name, store in stores.items():
+            if not any(self._edits[name]):
+                raise ValueError(f"{store.folder} has no edit of these images; `augsal generate` makes them.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -92,9 +99,11 @@ def _read_edits(store: EditStore, image: Tensor, size: int) -> dict[str, list[Ed
     """All edits of an image by kind, in 8 bits."""
     name, edits = image_hash(image), dict[str, list[EditedPixels]]()
     for held in store.held(name):
-        if stored := store.read(held.path):
-            result = stored.onto(image, known_hash=name)
-            edits.setdefault(held.kind, []).append((_shrink(result.image, size), _shrink(result.edit_mask, size)))
+        stored = store.read(held.path)
+        if stored is None:
+            raise ValueError(f"{held.path} is damaged, or of another version; delete {store.folder} to fill it again.")
+        result = stored.onto(image, known_hash=name)
+        edits.setdefault(held.kind, []).append((_shrink(result.image, size), _shrink(result.edit_mask, size)))
     return edits
 
 
