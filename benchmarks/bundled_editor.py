@@ -28,36 +28,17 @@ from torchvision.transforms.v2 import functional
 from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
 from augsal_transforms.data.folders import list_images
 from augsal_transforms.data.images import read_image, to_rgb_image
-from augsal_transforms.data.observer import observe
-from augsal_transforms.data.scenes import Scene, SceneObject, render_scene
 from augsal_transforms.editor.canvas import resize
 from augsal_transforms.editor.edits import COLORS
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
+from augsal_transforms.evaluation.observed import SERIES, ObservedScene
 from augsal_transforms.photometry import photometric_properties, weighted_mean
 
-SERIES = 2024  # held out: nothing was trained or tuned on it
 CORE = 0.9  # where the edit mask is above this, an edit should arrive whole
 CELLS = 16  # side of the attention maps
 
 
-@dataclass
-class HeldOut:
-    """A scene, the observer's map of it, and the object under the map's peak, where there is one."""
-
-    scene: Scene
-    saliency_map: Tensor
-    peak: SceneObject | None
-
-    @classmethod
-    def render(cls, index: int, series: int) -> HeldOut:
-        scene = render_scene(index, series)
-        saliency_map = observe(scene.image, scene.objects, seed=index)
-        row, column = divmod(int(saliency_map[0].argmax()), saliency_map.shape[-1])
-        under = [thing for thing in scene.objects if thing.mask[row, column]]
-        return cls(scene, saliency_map, under[0] if under else None)
-
-
-def edit(editor: SaliencyEditor, samples: list[HeldOut], edits: list[Any]) -> list[Any]:
+def edit(editor: SaliencyEditor, samples: list[ObservedScene], edits: list[Any]) -> list[Any]:
     images, maps = [s.scene.image for s in samples], [s.saliency_map for s in samples]
     return editor.edit(images, maps, [s.scene.caption for s in samples], edits)
 
@@ -97,7 +78,7 @@ class RegionScores:
         return sum(self.overlaps) / sum(self.oracles)
 
 
-def score_regions(editor: SaliencyEditor, samples: list[HeldOut]) -> RegionScores:
+def score_regions(editor: SaliencyEditor, samples: list[ObservedScene]) -> RegionScores:
     known = [s for s in samples if s.peak is not None and s.peak.named]
     analyses = editor.analyse(
         [s.scene.image for s in known], [s.saliency_map for s in known], [s.scene.caption for s in known]
@@ -112,7 +93,7 @@ def score_regions(editor: SaliencyEditor, samples: list[HeldOut]) -> RegionScore
     return scores
 
 
-def regions(editor: SaliencyEditor, samples: list[HeldOut]) -> Iterator[Figure]:
+def regions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
     """Which word Eq. 8 chooses and how well M lies on its object, beside an attention that knows the object."""
     scores = score_regions(editor, samples)
     count = len(scores.hits)
@@ -123,7 +104,7 @@ def regions(editor: SaliencyEditor, samples: list[HeldOut]) -> Iterator[Figure]:
     yield Figure("IoU of M with that object", value, "0.70", scores.share >= 0.70)
 
 
-def largest_overlap(sample: HeldOut) -> str:
+def largest_overlap(sample: ObservedScene) -> str:
     """The named object that Eq. 8 chooses when C is the objects' masks: its sum can favour another than the peak."""
     named = [thing for thing in sample.scene.objects if thing.named]
     return max(named, key=lambda thing: (sample.saliency_map[0] * thing.mask).sum().item()).kind
@@ -134,7 +115,7 @@ def overlap(edit_mask: Tensor, mask: Tensor) -> float:
     return ((chosen & mask).sum() / (chosen | mask).sum().clamp(min=1)).item()
 
 
-def oracle_mask(editor: SaliencyEditor, sample: HeldOut) -> Tensor:
+def oracle_mask(editor: SaliencyEditor, sample: ObservedScene) -> Tensor:
     """The edit mask that the same rule makes of the object's own mask in place of C."""
     assert sample.peak is not None
     attention = resize(sample.peak.mask[None].float(), (CELLS, CELLS))
@@ -143,7 +124,7 @@ def oracle_mask(editor: SaliencyEditor, sample: HeldOut) -> Tensor:
     return soft_threshold(refined, editor.config.threshold, editor.config.softness)
 
 
-def directions(editor: SaliencyEditor, samples: list[HeldOut]) -> Iterator[Figure]:
+def directions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
     """What arrives in the core of the mask, with the two-sigma rule off."""
     free = replace(editor, config=replace(editor.config, deviations=math.inf))
     names = list(COLORS)
@@ -190,7 +171,7 @@ def hue_distance(rgb: Tensor, color: str) -> float:
     return min(distance, 1 - distance)
 
 
-def speed(editor: SaliencyEditor, samples: list[HeldOut]) -> Iterator[Figure]:
+def speed(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
     """One edit an image, analysis included: the median of five runs."""
     for batch, bar in ((1, 0.30), (8, 0.20)):
         edits: list[Any] = [Contrast(1.5), Brightness(0.15), Color("red", 0.5)]
@@ -219,7 +200,7 @@ def photographs(folders: list[Path]) -> Tensor:
 @torch.no_grad()
 def measure(options: argparse.Namespace) -> list[Figure]:
     editor = SaliencyEditor.from_pretrained(options.editor)
-    samples = [HeldOut.render(index, SERIES) for index in range(options.scenes)]
+    samples = [ObservedScene.render(index, SERIES) for index in range(options.scenes)]
     images = torch.stack([sample.scene.image for sample in samples]).float() / 255
     figure, scenes_linear = reconstruction(editor, images[:200], "scenes", 2)
     figures = [figure]

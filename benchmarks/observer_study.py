@@ -16,25 +16,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
+from augsal_transforms import Brightness, Color, SaliencyEditor
 from augsal_transforms.data.observer import fixation_density
 from augsal_transforms.data.spectral_residual import spectral_residual
 from augsal_transforms.editor.edits import COLORS, LUMA, toward_color
-from augsal_transforms.evaluation.shift import FixationShift, gaze_changes, summarise_shift
+from augsal_transforms.evaluation.observed import (
+    BRIGHTNESS,
+    COLOR,
+    CONTRAST,
+    Judge,
+    ObservedScene,
+    analyse_scenes,
+    edits_of_scene,
+    gaze_rises,
+)
+from augsal_transforms.evaluation.shift import FixationShift, summarise_shift
 from augsal_transforms.photometry import weighted_mean
 
 Row = tuple[str, str, str, bool | None]
-Judge = Callable[[Tensor, int], Tensor]
 SCENES = 50
-BRIGHTNESS, CONTRAST, COLOR = (0.05, 0.15, 0.25), (1.2, 1.5, 1.8), (0.3, 0.55, 0.8)
 PLAIN = ("brightness", "contrast", "color")
 AWAY = ("brightness away from the surround's", "color furthest from the surround's")
-
-
-def edits_of_scene(color: str) -> list[Any]:
-    """Three kinds at three strengths, weak to strong."""
-    kinds = [Brightness(a) for a in BRIGHTNESS], [Contrast(a) for a in CONTRAST], [Color(color, a) for a in COLOR]
-    return [edit for kind in kinds for edit in kind]
 
 
 def edits_away(image: Tensor, mask: Tensor) -> list[Any]:
@@ -67,17 +69,14 @@ def edit_pixels(image: Tensor, mask: Tensor, color: str) -> list[Tensor]:
     return [(pixels + mask * change).clamp(0, 1) for change in changes]
 
 
-def study(editor: SaliencyEditor, samples: Sequence[Any]) -> Iterator[Row]:
+def study(editor: SaliencyEditor, samples: Sequence[ObservedScene]) -> Iterator[Row]:
     """The rows of the table; scenes without an object under the peak or with an empty region are left out."""
-    seen = [s for s in samples if s.peak is not None]
-    analysed = editor.analyse(
-        [s.scene.image for s in seen], [s.saliency_map for s in seen], [s.scene.caption for s in seen]
-    )
-    pairs = [(s, a) for s, a in zip(seen, analysed, strict=True) if a.edit_mask.any()][:SCENES]
+    pairs = analyse_scenes(editor, samples)[:SCENES]
     scenes, analyses = [s.scene for s, _ in pairs], [a for _, a in pairs]
     originals, regions = [scene.image for scene in scenes], [a.edit_mask for a in analyses]
     colors = [list(COLORS)[n % len(COLORS)] for n in range(len(pairs))]
-    plain, away = [edits_of_scene(c) for c in colors], [edits_away(*x) for x in zip(originals, regions, strict=True)]
+    plain = [edits_of_scene(n) for n in range(len(pairs))]
+    away = [edits_away(*x) for x in zip(originals, regions, strict=True)]
 
     def observer(image: Tensor, number: int) -> Tensor:
         return fixation_density(image, scenes[number].objects)
@@ -116,13 +115,6 @@ def elsewhere(mask: Tensor, number: int) -> Tensor:
     return min((mask.roll(tuple(offset), (1, 2)) for offset in offsets), key=lambda m: (m * mask).sum().item())
 
 
-def gaze_rises(judge: Judge, originals: list[Tensor], edited: list[Tensor], regions: list[Tensor]) -> Tensor:
-    """(scenes, edits per scene): gaze inside the region, per unit of area, after − before."""
-    each = len(edited) // len(originals)
-    before = [judge(image, n) for n, image in enumerate(originals)]
-    return gaze_changes(before, [judge(image, n // each) for n, image in enumerate(edited)], regions)
-
-
 def _rows(
     name: str,
     kinds: Sequence[str],
@@ -132,7 +124,7 @@ def _rows(
 ) -> Iterator[Row]:
     for kind, by_strength in zip(kinds, rises.split(3, dim=1), strict=True):
         shift = summarise_shift(by_strength)
-        means = ", ".join(f"{x:+.3f}" for x in shift.by_strength)
+        means = ", ".join(f"{at.mean:+.3f}" for at in shift.by_strength)
         value = f"{means} (t = {shift.t:.1f}, p = {shift.p:.1g})"
         yield name.format(kind), value, bar, verdict(shift) if verdict else None
 

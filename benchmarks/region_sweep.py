@@ -17,13 +17,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from bundled_editor import HeldOut, overlap
+from bundled_editor import overlap
 from torch import Tensor
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.editor.attention import cross_attention_layers
 from augsal_transforms.editor.prompts import locate_words
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
+from augsal_transforms.evaluation.observed import ObservedScene
 
 SERIES = 31
 NOISE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4)
@@ -54,7 +55,7 @@ def per_head_attention(unet: Any) -> Iterator[dict[int, list[Tensor]]]:
             handle.remove()
 
 
-def attend(editor: SaliencyEditor, samples: list[HeldOut]) -> dict[tuple[int, str], list[Tensor]]:
+def attend(editor: SaliencyEditor, samples: list[ObservedScene]) -> dict[tuple[int, str], list[Tensor]]:
     """C of each sample, (tokens, size, size), by size and average over heads."""
     maps: dict[tuple[int, str], list[Tensor]] = {(size, heads): [] for size in SIZES for heads in HEADS}
     for start in range(0, len(samples), 8):
@@ -70,11 +71,11 @@ def attend(editor: SaliencyEditor, samples: list[HeldOut]) -> dict[tuple[int, st
     return maps
 
 
-def inputs(samples: list[HeldOut]) -> tuple[list[Tensor], list[Tensor], list[str]]:
+def inputs(samples: list[ObservedScene]) -> tuple[list[Tensor], list[Tensor], list[str]]:
     return [s.scene.image for s in samples], [s.saliency_map for s in samples], [s.scene.caption for s in samples]
 
 
-def choose(editor: SaliencyEditor, sample: HeldOut, cross_attention: Tensor) -> tuple[str, Tensor]:
+def choose(editor: SaliencyEditor, sample: ObservedScene, cross_attention: Tensor) -> tuple[str, Tensor]:
     """The word of Eq. 8 and its refined region (1, H, W)."""
     words = locate_words(editor.model.tokenizer, sample.scene.caption)
     per_word = torch.stack([cross_attention[list(word.tokens)].mean(0) for word in words])
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=300)
     options = parser.parse_args()
     editor = SaliencyEditor.from_pretrained(options.editor)
-    rendered = [HeldOut.render(index, SERIES) for index in range(options.scenes)]
+    rendered = [ObservedScene.render(index, SERIES) for index in range(options.scenes)]
     samples = [s for s in rendered if s.peak is not None and s.peak.named]
     truths = [s.peak for s in samples if s.peak is not None]
     print(f"{len(samples)} of {options.scenes} scenes name the object under the peak.\n")

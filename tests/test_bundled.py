@@ -4,17 +4,18 @@ import colorsys
 
 import pytest
 import torch
-from bundled_editor import HeldOut, directions, edit, reconstruction, score_regions
+from bundled_editor import directions, edit, reconstruction, score_regions
 
 from augsal_transforms import Brightness, Contrast
 from augsal_transforms.editor.edits import COLORS
+from augsal_transforms.evaluation.observed import ObservedScene
 
 SERIES = 4242  # never trained, tuned or reported on
 
 
 @pytest.fixture(scope="module")
 def held_out():
-    return [HeldOut.render(index, SERIES) for index in range(48)]
+    return [ObservedScene.render(index, SERIES) for index in range(48)]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from bundled_editor import HeldOut
 from counting import Method, measure_cost
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
@@ -16,6 +15,7 @@ from augsal_transforms.editor.crop import (
     plan_crops,
     record_norms,
 )
+from augsal_transforms.evaluation.observed import ObservedScene
 from augsal_transforms.identity import editor_identity
 
 EDITS = [Contrast(1.5), Brightness(0.15), Color("red", 0.5)]
@@ -23,7 +23,7 @@ EDITS = [Contrast(1.5), Brightness(0.15), Color("red", 0.5)]
 
 @pytest.fixture(scope="module")
 def given():
-    scenes = [HeldOut.render(index, 4242) for index in range(4)]
+    scenes = [ObservedScene.render(index, 4242) for index in range(4)]
     return [s.scene.image for s in scenes], [s.saliency_map for s in scenes], [s.scene.caption for s in scenes]
 
 

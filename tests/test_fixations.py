@@ -10,7 +10,7 @@ import torch
 from scipy.io import savemat
 
 from augsal_transforms.data.coco import write_scenes
-from augsal_transforms.data.fixation_files import read_fixation_file
+from augsal_transforms.data.fixation_files import read_fixation_file, read_fixation_table
 from augsal_transforms.data.fixations import FixatedFolder, count_fixations, read_fixations
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.data.observer import fixate
@@ -180,6 +180,30 @@ def test_without_scipy_the_extra_is_named_and_maps_are_read_all_the_same(salicon
     with pytest.raises(ImportError, match=r'pip install "augsal-transforms\[salicon\]"'):
         read_fixations(open_layout(salicon))[NAME]
     same(read_fixation_file(salicon / "map.png").points)
+
+
+def test_tables_count_from_the_corner_and_names_may_have_endings(tmp_path):
+    table = tmp_path / "fixations.csv"
+    table.write_text("viewer,x,y,image\n1,0.0,3.9,a.b.JPG\n2,-0.5,1,a.b\n2,1,1,another.png\n")
+    found = read_fixation_table(table, {"a.b": (4, 6), "c": (4, 6)})
+    assert found.keys() == {"a.b"}
+    assert found["a.b"].points.tolist() == [[0, 3], [-1, 1]]
+    assert (found["a.b"].frame, found["a.b"].outside) == ((4, 6), 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("image,x\na,1\n", "must have the columns image, x and y, got image, x"),
+        ("image,x,y\na,1,1\na,,2\n", "line 3: x and y must be numbers, got '' and '2'"),
+        ("image,x,y\na,1,nan\n", "line 2: x and y must be numbers"),
+        ("image,x,y\na,1\n", "line 2: x and y must be numbers, got '1' and None"),
+    ],
+)
+def test_tables_that_are_none_name_the_line(tmp_path, content, words):
+    (tmp_path / "fixations.csv").write_text(content)
+    with pytest.raises(ValueError, match=words):
+        read_fixation_table(tmp_path / "fixations.csv", {"a": (4, 4)})
 
 
 def test_fixations_are_counted_per_pixel():

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from observer_study import edit_pixels, edits_away, elsewhere, gaze_rises, lightness_difference
+from observer_study import edit_pixels, edits_away, elsewhere, lightness_difference
 
 from augsal_transforms import Color
 from augsal_transforms.editor.edits import toward_color
+from augsal_transforms.evaluation.observed import gaze_rises
 
 
 def disc_on_grey(level):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -38,10 +40,11 @@ def test_the_test_is_paired_over_images():
     changes = torch.tensor([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]])
     shift = summarise_shift(changes)
     t = 2 * 3**0.5
-    assert shift.by_strength == (1, 3)
+    assert [at.mean for at in shift.by_strength] == [1, 3]
     assert shift.t == pytest.approx(t)
     assert shift.p == pytest.approx(1 - t / (2 + t**2) ** 0.5)
     assert shift.p_rise == pytest.approx(shift.p / 2)
+    assert shift.mean == pytest.approx(2)
     assert shift.effect == pytest.approx(2)
     assert (shift.images, shift.undefined) == (3, 0)
     assert shift.rises_with_strength
@@ -53,9 +56,30 @@ def test_images_that_nobody_looked_at_are_left_out_and_counted():
     changes = torch.tensor([[1.0], [2.0], [torch.nan], [3.0]])
     shift = summarise_shift(changes)
     assert (shift.images, shift.undefined) == (3, 1)
-    assert shift.by_strength == (2,)
-    with pytest.raises(ValueError, match="at least 2 images in which everything is defined, got 1"):
+    assert shift.by_strength[0].mean == 2
+    with pytest.raises(ValueError, match="at least 2 images in which something is defined, got 1"):
         summarise_shift(changes[1:3])
+
+
+def test_an_image_enters_with_the_strengths_that_it_has():
+    changes = torch.tensor([[1.0, torch.nan], [torch.nan, 3.0], [0.0, 4.0]])
+    shift = summarise_shift(changes)
+    assert [(at.images, at.mean) for at in shift.by_strength] == [(2, 0.5), (2, 3.5)]
+    assert shift.mean == pytest.approx((1 + 3 + 2) / 3)
+
+
+def test_intervals_are_student_s_over_images():
+    """Changes 1 and 3: deviation √2, error 1, and Student's t with one degree of freedom is Cauchy: tan(0.475 π)."""
+    (at,) = summarise_shift(torch.tensor([[1.0], [3.0]])).by_strength
+    assert at.reach == pytest.approx(math.tan(0.475 * math.pi))
+    alone = summarise_shift(torch.tensor([[1.0, 5.0], [3.0, torch.nan]])).by_strength[1]
+    assert (alone.images, alone.mean) == (1, 5)
+    assert math.isnan(alone.reach)
+
+
+def test_no_change_at_all_is_no_rise():
+    shift = summarise_shift(torch.zeros(3, 2))
+    assert (shift.t, shift.p, shift.p_rise, shift.effect) == (0, 1, 0.5, 0)
 
 
 def test_the_synthetic_observer_looks_at_a_disc_that_comes_to_stand_out():

@@ -10,11 +10,12 @@ from augsal_transforms.cli.edits import calibrate, edit
 from augsal_transforms.cli.evaluate import evaluate
 from augsal_transforms.cli.generate import generate
 from augsal_transforms.cli.readouts import train_readouts
+from augsal_transforms.cli.shift import shift, stimuli
 from augsal_transforms.cli.store import gc, pack, stats, verify
 
 app = typer.Typer(help="Saliency-guided diffusion edits (Aydemir et al., ECCV 2024).", no_args_is_help=True)
 for command in (
     *(edit, calibrate, scenes, check_data, convert_fixations, index, generate, verify, stats, gc, pack),
-    *(train_readouts, evaluate, doctor),
+    *(train_readouts, evaluate, stimuli, shift, doctor),
 ):
     app.command()(command)

@@ -1,9 +1,12 @@
-"""The forms in which fixations are released: .mat files, fixation maps, and SALICON's JSON."""
+"""The forms in which fixations come: .mat files, fixation maps, SALICON's JSON, and tables of eye trackers."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Collection
+import math
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +17,7 @@ from torch import Tensor
 from augsal_transforms.data.images import read_image
 
 _LOSSY = (".jpg", ".jpeg")
+_ENDING = re.compile(r"\.(jpe?g|png|webp|bmp)$", re.IGNORECASE)
 
 
 class Recorded(NamedTuple):
@@ -122,3 +126,33 @@ def _pack(entry: dict[str, Any]) -> dict[str, Any]:
     if "fixations" in entry:
         entry["fixations"] = np.array(entry["fixations"], np.float32).reshape(-1, 2)
     return entry
+
+
+def read_fixation_table(path: Path, frames: Mapping[str, tuple[int, int]]) -> dict[str, Recorded]:
+    """Fixations from a CSV table, as software of eye trackers exports it, for the images named.
+
+    A row is a fixation, its columns ``image`` (file name, with or without its ending), ``x`` and ``y``, in pixels
+    of the image from its upper left corner; other columns are ignored.
+
+    Args:
+        path: The table.
+        frames: (H, W) of each image by name.
+
+    Raises:
+        ValueError: If a column is missing or a row has no numbers; the line is named.
+    """
+    points: dict[str, list[tuple[int, int]]] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if not {"image", "x", "y"} <= set(reader.fieldnames or ()):
+            raise ValueError(f"{path} must have the columns image, x and y, got {', '.join(reader.fieldnames or ())}.")
+        for row in reader:
+            name = _ENDING.sub("", row["image"])
+            if name not in frames:
+                continue
+            try:
+                points.setdefault(name, []).append((math.floor(float(row["x"])), math.floor(float(row["y"]))))
+            except (OverflowError, TypeError, ValueError):
+                got = f"{row['x']!r} and {row['y']!r}"
+                raise ValueError(f"{path}, line {reader.line_num}: x and y must be numbers, got {got}.") from None
+    return {name: Recorded(torch.tensor(found), frames[name]) for name, found in points.items()}

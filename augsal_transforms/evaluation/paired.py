@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 METRICS = {"cc": 1, "kld": -1, "nss": 1, "sim": 1, "auc_judd": 1}  # 1: more is better
 Scores = Mapping[int, Mapping[str, float]]
@@ -93,13 +94,20 @@ def paired_t(differences: Sequence[float]) -> tuple[float, float]:
 
     Differences that are all 0 give t = 0 and p = 1: the two ways of training are the same.
     """
-    from scipy.stats import t as student  # the rest of the library does without SciPy
-
     error = standard_error(differences)
     if not any(differences):
         return 0.0, 1.0
     t = statistics.fmean(differences) / error if error else math.copysign(math.inf, statistics.fmean(differences))
-    return t, float(2 * student.sf(abs(t), len(differences) - 1))
+    return t, float(2 * student_t().sf(abs(t), len(differences) - 1))
+
+
+def student_t() -> Any:
+    """SciPy's t distribution; the rest of the library does without SciPy."""
+    try:
+        from scipy.stats import t
+    except ImportError as error:
+        raise ImportError('t-tests need scipy: pip install "augsal-transforms[salicon]".') from error
+    return t
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

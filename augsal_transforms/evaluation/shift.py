@@ -7,11 +7,16 @@ observer gives, after the edit less before it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from augsal_transforms.evaluation.paired import paired_t, student_t
 
 
 def gaze_in_region(gaze: Tensor, edit_mask: Tensor) -> Tensor:
@@ -56,6 +61,14 @@ def gaze_changes(before: Sequence[Tensor], after: Sequence[Tensor], edit_masks: 
     return torch.stack(rows)
 
 
+class MeanChange(NamedTuple):
+    """A mean over images; ``reach`` is half of its 95 % interval, NaN for fewer than two."""
+
+    images: int
+    mean: float
+    reach: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class FixationShift:
     """What ``gaze_changes`` amounts to over images; the image is the unit of the test.
@@ -63,16 +76,18 @@ class FixationShift:
     Attributes:
         images: How many entered.
         undefined: How many did not, because nobody looked or nothing was edited.
-        by_strength: The mean change at each strength, in the order given.
-        t: Student's t of the images' means over strengths, paired with the originals.
+        by_strength: The change at each strength, in the order given, over the images that have one there.
+        mean: Mean of the images' means over strengths.
+        t: Student's t of the same, paired with the originals.
         p: Its two-sided p-value.
         p_rise: Its one-sided p-value, against "no rise".
-        effect: Cohen's d of paired samples: the mean of the images' changes in their standard deviations.
+        effect: Cohen's d of paired samples: ``mean`` in standard deviations of the images' means.
     """
 
     images: int
     undefined: int
-    by_strength: tuple[float, ...]
+    by_strength: tuple[MeanChange, ...]
+    mean: float
     t: float
     p: float
     p_rise: float
@@ -81,7 +96,8 @@ class FixationShift:
     @property
     def rises_with_strength(self) -> bool:
         """A rise that the test does not take for chance (p < 0.05, one-sided), larger for stronger edits."""
-        rising = all(weak < strong for weak, strong in zip(self.by_strength, self.by_strength[1:], strict=False))
+        means = [strength.mean for strength in self.by_strength]
+        rising = all(weak < strong for weak, strong in pairwise(means))
         return self.p_rise < 0.05 and rising
 
 
@@ -89,24 +105,32 @@ def summarise_shift(changes: Tensor) -> FixationShift:
     """Paired t-test, effect size and means by strength of ``gaze_changes``.
 
     Args:
-        changes: (N, S), images by strengths from weak to strong; images with NaN are left out and counted.
+        changes: (N, S), images by strengths from weak to strong, NaN where an image has none or it is undefined.
+            An image enters with what it has; images that have nothing are left out and counted.
 
     Raises:
         ValueError: If fewer than two images are left.
     """
-    from scipy.stats import ttest_1samp  # the rest of the library does without SciPy
-
-    kept = changes.double()[~changes.isnan().any(1)]
+    kept = changes.double()[~changes.isnan().all(1)]
     if len(kept) < 2:
-        raise ValueError(f"`changes` must have at least 2 images in which everything is defined, got {len(kept)}.")
-    means = kept.mean(1)
-    two_sided, rise = (ttest_1samp(means.numpy(), 0, alternative=kind) for kind in ("two-sided", "greater"))
+        raise ValueError(f"`changes` must have at least 2 images in which something is defined, got {len(kept)}.")
+    means = kept.nanmean(1)
+    t, p = paired_t(means.tolist())
     return FixationShift(
         images=len(kept),
         undefined=len(changes) - len(kept),
-        by_strength=tuple(kept.mean(0).tolist()),
-        t=float(two_sided.statistic),
-        p=float(two_sided.pvalue),
-        p_rise=float(rise.pvalue),
-        effect=(means.mean() / means.std()).item(),
+        by_strength=tuple(_mean_change(column[~column.isnan()]) for column in kept.T),
+        mean=means.mean().item(),
+        t=t,
+        p=p,
+        p_rise=p / 2 if t > 0 else 1 - p / 2,
+        effect=t / len(kept) ** 0.5,
     )
+
+
+def _mean_change(changes: Tensor) -> MeanChange:
+    images = len(changes)
+    if images < 2:
+        return MeanChange(images, changes.mean().item(), math.nan)
+    error = changes.std().item() / images**0.5
+    return MeanChange(images, changes.mean().item(), error * float(student_t().ppf(0.975, images - 1)))
