@@ -5,9 +5,10 @@
     python benchmarks/ablation.py --series proof --table              # the table of what is finished
     python benchmarks/ablation.py --smoke
 
-Trains the compact UNISAL-style network (``examples/compact_unisal.py``) on few scenes, each cell from the same
-first weights on the same batches for as many optimiser steps, and measures on held-out scenes. One JSON a trial; run it
-again, or beside itself, and nothing finished is repeated. Prints a table and draws a figure beside the trials.
+Trains the compact UNISAL-style network (``examples/compact_unisal.py``), its encoder pretrained to name objects, on few
+scenes, each cell from the same first weights on the same batches for as many optimiser steps, and measures on held-out
+scenes. One JSON a trial; run it again, or beside itself, and nothing finished is repeated. Prints a table and draws a
+figure beside the trials.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from augsal_transforms.evaluation.grid import Trials
 from augsal_transforms.evaluation.paired import METRICS, Comparison, compare
 from augsal_transforms.evaluation.pool import HeldOut, TrainingPool
 from augsal_transforms.evaluation.preparation import fill_store, measure_budget, write_once
+from augsal_transforms.evaluation.pretraining import Pretraining, pretrained
 from augsal_transforms.evaluation.trial import PRESET, Recipe, run_trial
 from augsal_transforms.presets import definitions
 
@@ -48,7 +50,7 @@ class Series:
     first_seed: int
 
 
-SERIES = {"tuning": Series(601, 602, 0), "proof": Series(701, 702, 100)}
+SERIES = {"tuning": Series(601, 602, 0), "proof": Series(711, 712, 200)}
 HELD_OUT_START = 100_000  # a scene's index seeds its viewers: no two scenes of a comparison share them
 
 
@@ -146,8 +148,10 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     series, recipe = SERIES[options.series], Recipe(steps=options.steps)
+    pretraining = Pretraining(scenes=8, steps=2) if options.smoke else Pretraining()
     cells = find_cells([WITHOUT.name, *(name.strip() for name in options.cells.split(","))])
-    settings = {"scenes": options.scenes, "held_out": options.held_out, **asdict(series), **asdict(recipe)}
+    sizes = {"scenes": options.scenes, "held_out": options.held_out}
+    settings = {**sizes, **asdict(series), **asdict(recipe), "encoder": asdict(pretraining)}
     trials = Trials(options.runs / options.series / "trials", settings)
     missing = trials.missing(cells, range(series.first_seed, series.first_seed + options.seeds))
     if missing and not options.table:
@@ -157,7 +161,9 @@ def main() -> None:
         stores = {n: fill_store(place / f"edits_{n}", data, partial(open_editor, n)) for n in sorted(wanted)}
         pool = TrainingPool(data, recipe.size, stores)
         measured = HeldOut.read(FixatedFolder(held_out, "val"), recipe.size)
-        run = partial(run_trial, CompactUnisal, pool=pool, held_out=measured, recipe=recipe, device=options.device)
+        encoder = options.runs / f"encoder-{pretraining.scenes}-{pretraining.steps}.safetensors"
+        build = pretrained(CompactUnisal, encoder, pretraining, partial(tqdm, desc="encoder", disable=None))
+        run = partial(run_trial, build, pool=pool, held_out=measured, recipe=recipe, device=options.device)
         print(measure_budget(missing, run, recipe), flush=True)
         with tqdm(total=len(missing), disable=None) as bar:
             trials.fill(missing, run, bar.update)

@@ -30,23 +30,33 @@ class GaussianPriors(nn.Module):
         return torch.cat([features, priors[None].expand(len(features), -1, -1, -1)], dim=1)
 
 
+class Encoder(nn.Module):
+    """The first half of a MobileNetV2 at half its width: images → features at strides 8 (16 channels) and 16 (48)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = mobilenet_v2(weights=None, width_mult=0.5).features
+        self.fine, self.coarse = layers[:7], layers[7:14]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        fine = self.fine(images)
+        return [fine, self.coarse(fine)]
+
+
 class CompactUnisal(nn.Module):
     """Images (B, 3, H, W), normalised → saliency maps (B, 1, H, W) in [0, 1]."""
 
     def __init__(self, priors: int = 8) -> None:
         super().__init__()
-        encoder = mobilenet_v2(weights=None, width_mult=0.5).features
-        self.fine, self.coarse = encoder[:7], encoder[7:14]  # strides 8 and 16
-        fine, coarse = 16, 48
+        self.encoder, fine, coarse = Encoder(), 16, 48
         self.priors = GaussianPriors(priors)
         self.post = nn.Sequential(nn.Conv2d(coarse + priors, 64, 1), nn.BatchNorm2d(64), nn.ReLU6())
         self.merge = nn.Sequential(nn.Conv2d(64 + fine, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU6())
         self.readout = nn.Conv2d(32, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        fine = self.fine(images)
-        coarse = self.post(self.priors(self.coarse(fine)))
-        upsampled = F.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=False)
+        fine, coarse = self.encoder(images)
+        upsampled = F.interpolate(self.post(self.priors(coarse)), fine.shape[-2:], mode="bilinear", align_corners=False)
         logits = self.readout(self.merge(torch.cat([upsampled, fine], dim=1)))
         logits = F.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
         return gaussian_blur2d(logits.sigmoid(), (9, 9), (2.0, 2.0))

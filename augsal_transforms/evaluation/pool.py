@@ -59,8 +59,8 @@ class TrainingPool:
             sample = dataset[index]
             image = to_rgb_image(sample["image"]).as_subclass(Tensor)
             saliency_map = to_saliency_map(sample["saliency_map"], (image.shape[-2], image.shape[-1]))
-            self.images.append(_shrink(image, size))
-            self.saliency_maps.append(_shrink(saliency_map.as_subclass(Tensor), size))
+            self.images.append(shrink(image, size))
+            self.saliency_maps.append(shrink(saliency_map.as_subclass(Tensor), size))
             for name, store in stores.items():
                 self._edits[name].append(_read_edits(store, image, size))
         for name, store in stores.items():
@@ -103,11 +103,12 @@ def _read_edits(store: EditStore, image: Tensor, size: int) -> dict[str, list[Ed
         if stored is None:
             raise ValueError(f"{held.path} is damaged, or of another version; delete {store.folder} to fill it again.")
         result = stored.onto(image, known_hash=name)
-        edits.setdefault(held.kind, []).append((_shrink(result.image, size), _shrink(result.edit_mask, size)))
+        edits.setdefault(held.kind, []).append((shrink(result.image, size), shrink(result.edit_mask, size)))
     return edits
 
 
-def _shrink(picture: Tensor, size: int) -> Tensor:
+def shrink(picture: Tensor, size: int) -> Tensor:
+    """A picture (C, H, W), 8 bits or floats in [0, 1], as (C, size, size) in 8 bits."""
     pixels = picture.float() / 255 if picture.dtype == torch.uint8 else picture
     return to_bytes(resize(pixels, (size, size)).clamp(0, 1))
 
@@ -128,7 +129,7 @@ class HeldOut:
             sample = dataset[index]
             image = to_rgb_image(sample["image"]).as_subclass(Tensor)
             own = (image.shape[-2], image.shape[-1])
-            held_out.images.append(_shrink(image, size))
+            held_out.images.append(shrink(image, size))
             held_out.saliency_maps.append(to_bytes(to_saliency_map(sample["saliency_map"], own)))
             held_out.fixation_maps.append(count_fixations(dataset.fixations(name), own).to(torch.int16))
         return held_out
