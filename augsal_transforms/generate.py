@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 
+import torch
 from torch import Tensor
 
 from augsal_transforms.data.folders import SaliencyFolder
@@ -181,14 +182,16 @@ class Generation:
 
     def _edit(self, batch: list[Job]) -> list[tuple[Job, Results]]:
         """A batch with its results; one that cannot be edited costs that image alone."""
+        made = list[Results]()
         try:
             made = self._make(batch)
-        except (ValueError, FloatingPointError) as error:
-            if len(batch) > 1:
-                return [pair for job in batch for pair in self._edit([job])]
-            self._fail(batch[0].name, error)
-            self.claims.release(batch[0].name)
-            return []
+        except (ValueError, FloatingPointError, torch.OutOfMemoryError) as error:
+            if len(batch) == 1:
+                self._fail(batch[0].name, error)
+                self.claims.release(batch[0].name)
+                return []
+        if not made:  # out here the error, whose traceback holds the batch's tensors, is gone
+            return [pair for job in batch for pair in self._edit([job])]
         for result in (result for results in made for result in results.values()):
             self.counts["made" if result.is_edited else "refused"] += 1
         return list(zip(batch, made, strict=True))

@@ -13,7 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop
+
+# The counter knows the fused attention of a GPU, not that of a CPU.
+OPERATIONS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
 
 
 @dataclass
@@ -123,3 +128,45 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> float:
     product = min(seconds(lambda: matrix @ matrix, cuda=cuda) for _ in range(10))
     convolution = min(seconds(lambda: F.conv2d(images, kernels, padding=1), cuda=cuda) for _ in range(10))
     return max(2 * side**3 / product, 2 * 8 * pixels**2 * 128**2 * 9 / convolution)
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second that a sum of two large tensors moves, the best of ten."""
+    cuda = device.type == "cuda"
+    left, right = torch.ones(2, 2**28 if cuda else 2**25, device=device)
+    return 3 * left.nbytes / min(seconds(lambda: torch.add(left, right, out=left), cuda=cuda) for _ in range(10))
+
+
+class Roofline(TorchDispatchMode):
+    """Seconds that the operations inside take at least: each as long as its arithmetic, or as its memory, if longer.
+
+    Attributes:
+        seconds: Of all operations; a convolution whose images are not in channels_last moves them once more each way.
+        fused: Of all but the elementwise ones, which a compiler joins to others.
+    """
+
+    def __init__(self, peaks: dict[torch.dtype, float], bytes_a_second: float) -> None:
+        super().__init__()
+        self.peaks, self.bandwidth = peaks, bytes_a_second
+        self.seconds = self.fused = 0.0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if function.is_view:
+            return result
+        given, made = ([x for x in tree_leaves(tree) if isinstance(x, Tensor)] for tree in ((args, kwargs), result))
+        moved = sum(x.nbytes for x in given + made)
+        if function._overloadpacket == torch.ops.aten.convolution and not _in_channels_last(given[0]):
+            moved += 2 * (given[0].nbytes + made[0].nbytes)
+        count = OPERATIONS.get(function._overloadpacket)
+        longest = moved / self.bandwidth
+        if count:
+            operations = count(*args, **(kwargs or {}), out_val=result)
+            longest = max(operations / self.peaks[made[0].dtype], longest)
+        self.seconds += longest
+        self.fused += 0.0 if torch.Tag.pointwise in function.tags else longest
+        return result
+
+
+def _in_channels_last(images: Tensor) -> bool:
+    return images.is_contiguous(memory_format=torch.channels_last)

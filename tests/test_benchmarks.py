@@ -7,9 +7,10 @@ from functools import partial
 import edit_throughput
 import pytest
 import scaling
+import speed_steps
 import torch
 import training_overhead
-from counting import Cost, Method, alternate, count_samples, measure_cost
+from counting import Cost, Method, Roofline, alternate, count_samples, measure_cost
 from edit_throughput import Inputs, null_text_method, our_methods, released_methods
 from peers import Steps, diffusers_methods
 from torchvision.transforms.v2.functional import to_pil_image
@@ -60,6 +61,37 @@ def test_turns_alternate():
     order = []
     alternate({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2, cuda=False)
     assert order == ["a", "b", "a", "b"]
+
+
+def test_an_operation_takes_as_long_as_its_arithmetic_or_its_memory():
+    # The product: 2 · 4 · 5 · 6 = 240 operations at 1 a second; 4 (20 + 30 + 24) = 296 bytes at 10 a second take less.
+    # The sum, elementwise: 4 (24 + 24 + 24) = 288 bytes take 28.8 s.
+    left, right, more = torch.ones(4, 5), torch.ones(5, 6), torch.ones(4, 6)
+    with Roofline({torch.float32: 1.0}, 10.0) as slow:
+        left @ right + more
+    assert (slow.seconds, slow.fused) == pytest.approx((268.8, 240))
+    with Roofline({torch.float32: 1e9}, 10.0) as narrow:
+        left @ right
+    assert narrow.seconds == pytest.approx(29.6)
+
+
+@pytest.mark.parametrize(("layout", "times"), [(torch.channels_last, 1), (torch.contiguous_format, 3)])
+def test_a_convolution_in_the_other_layout_moves_its_images_once_more_each_way(layout, times):
+    images, kernel = torch.ones(1, 8, 16, 16).to(memory_format=layout), torch.zeros(8, 8, 1, 1)
+    with Roofline({torch.float32: 1e12}, 1.0) as roofline:
+        torch.nn.functional.conv2d(images, kernel)
+    assert roofline.seconds == times * 2 * 8 * 16 * 16 * 4 + 4 * 64  # images in and out, 8 · 16 · 16 floats each
+
+
+def test_each_step_that_made_edits_faster_is_predicted_and_measured(sd1_folder, tmp_path, capsys):
+    options = ["--folder", str(sd1_folder), "--images", "2", "--rounds", "1", "--json", str(tmp_path / "steps.json")]
+    gains = {gain.step: gain for gain in speed_steps.main(options)}
+    # Of encodes, decodes and passes alike: 1 + 4 in place of 4 · (1 + 1), and an encode in place of four.
+    assert 0.5 < gains["four edits of an image share its analysis"].predicted < 5 / 8
+    assert gains["the empty prompt encoded once"].predicted <= 1
+    assert all(gain.measured > 0 for gain in gains.values())
+    assert len(json.loads((tmp_path / "steps.json").read_text())) == len(gains) == 6
+    assert f"| crops decoded | {gains['crops decoded'].predicted:.2f} |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("decode", ["full", "crop"])
@@ -146,5 +178,5 @@ def test_the_cost_of_an_edit_is_compared_with_its_smallest(editor):
 
 def test_training_with_the_store_is_compared_with_training_without(capsys):
     found = training_overhead.main(["--images", "2", "--rounds", "1", "--size", "64"])
-    assert [figure.bar for figure in found if figure.bar] == ["≤ 2.1 ×"]
-    assert len([figure for figure in found if figure.value.endswith(" ms")]) == 4
+    assert [figure.bar for figure in found if figure.bar] == ["≤ 2.1 ×", "≤ 2.1 ×"]
+    assert len([figure for figure in found if figure.value.endswith(" ms")]) == 5

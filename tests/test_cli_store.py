@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from augsal_transforms import Brightness, Color, Contrast, EditStore
 from augsal_transforms.cli import app
-from augsal_transforms.cli.generate import parse_edits
+from augsal_transforms.cli.generate import open_editor, parse_edits
 
 
 @pytest.fixture
@@ -104,3 +104,8 @@ def test_a_store_that_is_not_there_is_a_mistake(command, tmp_path):
     result = augsal(command, "--store", tmp_path / "absent", *more)
     assert result.exit_code == 2
     assert "no store of edits" in result.output
+
+
+def test_a_batch_on_the_cpu_is_of_eight_unless_it_is_said(sd1_folder):
+    batches = [open_editor(str(sd1_folder), "cpu", "auto", size, compile=bool(size)).batches for size in (None, 3)]
+    assert [(batch.size, batch.filled) for batch in batches] == [(8, False), (3, True)]

@@ -8,6 +8,8 @@ from torch.overrides import TorchFunctionMode
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
 from augsal_transforms.editor.canvas import Canvas, keep_mean
+from augsal_transforms.editor.diffusion import load_model
+from augsal_transforms.editor.passes import source_pass, target_pass
 from augsal_transforms.editor.results import Source
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 
@@ -266,6 +268,25 @@ def test_the_host_waits_for_the_device_once_a_batch_and_not_for_each_image(edito
 
     assert 0 not in waits(1)
     assert waits(6) == waits(3) == waits(1)
+
+
+@pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_no_pass_of_a_network_waits_for_the_device(sd1_folder, device):
+    """On meta no tensor has a number to give; a GPU's driver is told to refuse to wait, copies included."""
+    model = load_model(sd1_folder, device=torch.device(device), dtype=torch.float32)
+    images, context, inserted = (torch.rand(size, device=device) for size in ((2, 3, 96, 128), (2, 77, 32), (2, 1, 32)))
+    wait = torch.cuda.set_sync_debug_mode if device == "cuda" else lambda mode: None
+    with torch.no_grad():
+        model.encode(images)  # what a GPU prepares at first
+        wait("error")
+        try:
+            latent = model.encode(images)
+            trajectory, _ = source_pass(model, EditConfig(), latent, context, torch.zeros_like(latent))
+            map_of_token = torch.ones_like(latent[:, :1])
+            target = target_pass(model, EditConfig(), latent, latent, context, trajectory, inserted, map_of_token)
+            assert model.decode(target).shape == images.shape
+        finally:
+            wait("default")
 
 
 def test_all_texts_of_a_batch_are_encoded_in_one_call(editor):

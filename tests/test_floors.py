@@ -25,6 +25,7 @@ FLOORS = {
     "editor.prompts": 2,
     "editor.attention": 2,
     "editor.diffusion": 2,
+    "editor.forwards": 1,
     "editor.crop": 2,
     "editor.passes": 2,
     "editor.results": 2,

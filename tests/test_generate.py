@@ -121,6 +121,44 @@ def test_an_edit_that_fails_costs_its_image_and_not_its_batch(generation, data):
     assert not any((generation.store.folder / "claims").iterdir())
 
 
+@pytest.fixture
+def limited(sd1_folder, data, tmp_path):
+    """A generation in batches of six, and a number: of the images that its U-Net's memory holds."""
+    editor, holds = SaliencyEditor.from_pretrained(str(sd1_folder), config=EditConfig(batch_size=6)), [2]
+
+    def run_out(module, inputs):
+        if len(inputs[0]) > holds[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    editor.model.unet.register_forward_pre_hook(run_out)
+    return Generation(editor, EditStore(tmp_path / "limited"), SaliencyFolder(data)), holds
+
+
+def test_where_memory_runs_out_batches_are_halved_and_no_image_is_lost(limited, generation):
+    within, _ = limited
+    with pytest.warns(UserWarning, match="does not hold a batch of") as warned:
+        within.run(within.files.names)
+    assert [str(warning.message).split(";")[0][-1] for warning in warned] == ["6", "3"]  # then batches of one
+    assert within.editor.batches.size == 1
+    assert within.counts == {"made": 18, "reused": 0}
+    generation.run(generation.files.names)
+    assert records(within.store) == records(generation.store)
+
+
+def test_an_image_that_no_memory_holds_is_counted_listed_and_made_later(limited):
+    within, holds = limited
+    holds[0] = 0
+    with pytest.warns(UserWarning, match="does not hold a batch of"):
+        within.run(within.files.names)
+    assert within.counts == {"failed": 6, "reused": 0}
+    assert "out of memory" in (within.store.folder / "failures.jsonl").read_text()
+    assert not any((within.store.folder / "claims").iterdir())
+    holds[0] = 1
+    within.run(within.files.names)
+    assert within.counts["made"] == 18
+    assert not (within.store.folder / "failures.jsonl").exists()
+
+
 def test_without_a_caption_the_map_is_the_region_and_an_empty_map_is_refused(generation, data):
     (data / "captions.json").write_text(json.dumps({"photo-0": "a dog"}))
     PIL.Image.fromarray(np.zeros((32, 40), np.uint8)).save(data / "maps" / "train" / "photo-5.png")

@@ -179,6 +179,33 @@ def test_a_batch_of_edits_alone_keeps_its_graph_under_unedited_supervision():
     assert not prediction.grad.any()
 
 
+@pytest.mark.parametrize("supervise", ["all", "unedited"])
+@pytest.mark.parametrize("detach", ["original", "none"])
+def test_predicting_the_edited_images_alone_gives_the_same_gradients(supervise, detach):
+    generator = torch.Generator().manual_seed(0)
+    layers = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.GELU(), torch.nn.Conv2d(4, 1, 3, padding=1)
+    network = torch.nn.Sequential(*layers, torch.nn.Sigmoid()).double()
+    images, edited_images = torch.rand(2, 4, 3, 8, 8, generator=generator, dtype=torch.float64)
+    saliency_map, mask = torch.rand(2, 4, 1, 8, 8, generator=generator, dtype=torch.float64)
+    is_edited = torch.tensor([True, False, True, False])
+    criterion = AugmentedSaliencyLoss(SaliencyLoss(), 0.5, supervise, MaskedEditingLoss(detach=detach))
+
+    def gradients(second_pass):
+        prediction = network(images)
+        network.zero_grad()
+        criterion(prediction, saliency_map, second_pass(prediction), mask, is_edited).backward()
+        return torch.cat([parameter.grad.flatten() for parameter in network.parameters()])
+
+    def predict_edited(prediction):
+        edited = prediction.detach().clone()
+        edited[is_edited] = network(edited_images[is_edited])
+        return edited
+
+    full = gradients(lambda prediction: network(edited_images))
+    assert torch.allclose(gradients(predict_edited), full, rtol=1e-10, atol=1e-14)
+    assert not torch.allclose(gradients(lambda prediction: network(images)), full, rtol=1e-2)
+
+
 def test_two_runs_of_one_batch_give_one_loss_under_compile():
     criterion = AugmentedSaliencyLoss(SaliencyLoss())
     inputs = wrapper_inputs()

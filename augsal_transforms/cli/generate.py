@@ -35,7 +35,12 @@ def generate(
     actors: Annotated[int, typer.Option(help="Of --engine ray; a GPU each where there are GPUs.")] = 1,
     device: Annotated[str, typer.Option(help="auto: this process's GPU, or the CPU.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto: float16 on a GPU, float32 on the CPU.")] = "auto",
-    batch_size: Annotated[int, typer.Option(help="Images that go through the networks together.")] = 8,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images that go through the networks together; 8 on the CPU, 32 on a GPU.")
+    ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks: minutes at first; for images of one size on a GPU.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, probe three images, write no edit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
@@ -50,6 +55,7 @@ def generate(
         rank, world = rank_and_world(os.environ, shard)
         names = from_offset(open_layout(data, split, layout).names[:limit], rank, world)
         options = {"editor": editor, "device": device, "dtype": dtype, "batch_size": batch_size}
+        options["compile"] = compile and not dry_run  # three images would not pay for it
         make = partial(open_generation, (data, split, layout), store, edits, seed, **options)
         if dry_run:
             _tell_estimate(make(), names, world, as_json)
@@ -108,8 +114,8 @@ def open_generation(
     return Generation(open_editor(**options), EditStore(store), open_layout(*files), edits, seed=seed)
 
 
-def open_editor(editor: str, device: str, dtype: str, batch_size: int) -> SaliencyEditor:
-    """An editor on this process's device, in the precision that suits it."""
+def open_editor(editor: str, device: str, dtype: str, batch_size: int | None, *, compile: bool) -> SaliencyEditor:
+    """An editor on this process's device, in the precision that suits it, with batches that fit."""
     import torch
 
     from augsal_transforms import EditConfig, SaliencyEditor
@@ -121,8 +127,9 @@ def open_editor(editor: str, device: str, dtype: str, batch_size: int) -> Salien
     precisions = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     if dtype not in precisions:
         raise ValueError(f"--dtype must be auto, {', '.join(precisions)}, got {dtype!r}.")
-    config = EditConfig(batch_size=batch_size)
-    return SaliencyEditor.from_pretrained(editor, device=place, dtype=precisions[dtype], config=config)
+    # Halved where memory does not hold it. On a CPU an edit in a batch of 8 takes 0.73 of the time, of 4 0.75.
+    config = EditConfig(batch_size=(32 if place.startswith("cuda") else 8) if batch_size is None else batch_size)
+    return SaliencyEditor.from_pretrained(editor, device=place, dtype=precisions[dtype], config=config, compile=compile)
 
 
 def _scan(generation: Generation, names: list[str], rank: int) -> Counter[str]:

@@ -1,8 +1,9 @@
-"""Lists of images as batches: one entry per image, equal shapes together, noise that no batch changes."""
+"""Lists of images as batches: equal shapes together, as many as memory holds, noise that no batch changes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,14 +12,43 @@ from torch import Tensor
 from augsal_transforms.randomness import keyed_generator, pixel_hash
 
 
-def in_batches(function: Any, items: list[Any], shapes: list[tuple[int, int]], limit: int) -> list[Any]:
-    """``function`` over batches of at most ``limit`` items of equal shape, results in the items' order."""
-    results: dict[int, Any] = {}
-    for shape in dict.fromkeys(shapes):
-        indices = [n for n, other in enumerate(shapes) if other == shape]
-        for chunk in (indices[n : n + limit] for n in range(0, len(indices), limit)):
-            results.update(zip(chunk, function([items[n] for n in chunk]), strict=True))
-    return [results[n] for n in range(len(items))]
+class Batches:
+    """Runs functions over items in batches of equal shape; what memory does not hold is halved, from then on.
+
+    Args:
+        size: How many items go together at first.
+        filled: Whether a smaller batch is filled up with its last item: compiled networks then see one size.
+    """
+
+    def __init__(self, size: int, *, filled: bool = False) -> None:
+        self.size, self.filled = size, filled
+
+    def run(self, function: Callable[[list[Any]], list[Any]], items: list[Any], shapes: list[Any]) -> list[Any]:
+        """``function`` over batches of ``items``, whose shapes these are; results in the items' order.
+
+        Raises:
+            torch.OutOfMemoryError: If memory does not hold one item.
+        """
+        results: dict[int, Any] = {}
+        for shape in dict.fromkeys(shapes):
+            left = [n for n, other in enumerate(shapes) if other == shape]
+            while left:
+                chunk = left[: self.size]
+                made = self._attempt(function, [items[n] for n in chunk])
+                results.update(zip(chunk, made, strict=False))  # none where memory ran out
+                left = left[len(made) :]
+        return [results[n] for n in range(len(items))]
+
+    def _attempt(self, function: Callable[[list[Any]], list[Any]], batch: list[Any]) -> list[Any]:
+        given = batch + batch[-1:] * (self.size - len(batch)) if self.filled else batch
+        try:
+            return function(given)[: len(batch)]
+        except torch.OutOfMemoryError:
+            if len(given) == 1:
+                raise
+        self.size = len(given) // 2  # out here the error, whose traceback holds the batch's tensors, is gone
+        warnings.warn(f"Memory does not hold a batch of {len(given)}; batches of {self.size} from here.", stacklevel=2)
+        return []
 
 
 def one_each(name: str, values: Any, items: Sequence[Any]) -> Sequence[Any]:

@@ -7,7 +7,7 @@ first layers, which attend to everything and cost a twentieth, see the whole lat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from augsal_transforms.editor.forwards import replaced_forwards
 
 if TYPE_CHECKING:
     from augsal_transforms.editor.diffusion import DiffusionModel
@@ -48,7 +50,7 @@ def record_norms(decoder: nn.Module) -> Iterator[Norms]:
         seen[norm] = scale, shift
         return normed
 
-    with _replaced_forwards({norm: partial(recording, norm) for norm in group_norms(decoder)}):
+    with replaced_forwards({norm: partial(recording, norm) for norm in group_norms(decoder)}):
         yield norms
         norms += [seen[norm] for norm in group_norms(decoder)]
 
@@ -72,21 +74,10 @@ def freeze_norms(decoder: nn.Module, norms: Norms) -> Iterator[None]:
         shape = (*scale.shape, *(1 for _ in features.shape[2:]))
         return torch.addcmul(shift.view(shape).to(features), features, scale.view(shape).to(features))
 
-    with _replaced_forwards(
+    with replaced_forwards(
         {norm: partial(frozen, *affine) for norm, affine in zip(group_norms(decoder), norms, strict=True)}
     ):
         yield
-
-
-@contextmanager
-def _replaced_forwards(forwards: dict[nn.GroupNorm, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    try:
-        for module, forward in forwards.items():
-            module.forward = forward  # type: ignore[assignment]
-        yield
-    finally:
-        for module in forwards:
-            vars(module).pop("forward", None)
 
 
 def plan_crops(latent_masks: Tensor, norms: Norms, margin: int = MARGIN) -> list[Crop]:

@@ -44,6 +44,7 @@ class DiffusionModel:
     alphas: Tensor  # cumulative products ā_t, (T,), float64 on the CPU
     prediction_type: str
     folder: Path
+    backend: Any = None  # of ``torch.compile``; ``None``: the networks run as they are
 
     @property
     def device(self) -> torch.device:
@@ -120,9 +121,10 @@ class DiffusionModel:
 
     def predict_noise(self, noisy: Tensor, level: int | None, context: Tensor) -> Tensor:
         """ε(z_t, t, prompt), float32, whatever the model was trained to predict."""
-        dtype, timestep = self.unet.dtype, level or 0
+        dtype = self.unet.dtype
+        timestep = torch.full((1,), level or 0, device=noisy.device)  # as a number, each would be compiled anew
         output: Tensor = self.unet(noisy.to(dtype), timestep, encoder_hidden_states=context.to(dtype)).sample.float()
-        signal, noise = self.rates(timestep)
+        signal, noise = self.rates(level or 0)
         if self.prediction_type == "v_prediction":
             return signal * output + noise * noisy
         if self.prediction_type == "sample":
@@ -261,8 +263,16 @@ def check_model(folder: Path) -> None:
         )
 
 
-def load_model(folder: Path, *, device: torch.device, dtype: torch.dtype) -> DiffusionModel:
+def load_model(
+    folder: Path, *, device: torch.device, dtype: torch.dtype, backend: str | Callable[..., Any] | None = None
+) -> DiffusionModel:
     """Load unet, vae, text encoder, tokenizer and scheduler, safetensors only, frozen.
+
+    Args:
+        folder: Of the pipeline.
+        device: Where the networks run.
+        dtype: Their precision.
+        backend: What ``torch.compile`` compiles the U-Net and both halves of the VAE with; ``None``: nothing.
 
     Raises:
         FileNotFoundError: If a part is missing.
@@ -290,6 +300,12 @@ def load_model(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Dif
     networks["vae"].to(memory_format=torch.channels_last)  # decoding takes 0.7 of the time on a CPU
     if device.type == "cuda":  # on a CPU the U-Net gains nothing
         networks["unet"].to(memory_format=torch.channels_last)
+    if backend is not None:
+        # Whole networks, because diffusers' repeated blocks are a part of the U-Net and none of the VAE, where most of
+        # the operations are. On a CPU edits then take 1.01 of the time, with the blocks alone 0.97, and compiling one
+        # size of the bundled editor takes 107 s of processor time, the blocks 24 s.
+        for part in (networks["unet"], networks["vae"].encoder, networks["vae"].decoder):
+            part.compile(backend=backend, dynamic=False)
     # Any SD scheduler's settings make a DDIM scheduler: only its noise table and prediction type are used.
     scheduler = DDIMScheduler.from_pretrained(path, subfolder="scheduler", local_files_only=True)
     return DiffusionModel(
@@ -298,4 +314,5 @@ def load_model(folder: Path, *, device: torch.device, dtype: torch.dtype) -> Dif
         alphas=scheduler.alphas_cumprod.double(),
         prediction_type=scheduler.config.prediction_type,
         folder=folder,
+        backend=backend,
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from augsal_transforms.config import EditConfig
 from augsal_transforms.editor.attention import cross_attention_layers
-from augsal_transforms.editor.batching import in_batches, one_each, seeded_noise
+from augsal_transforms.editor.batching import Batches, one_each, seeded_noise
 from augsal_transforms.editor.calibration import Calibration
 from augsal_transforms.editor.canvas import (
     Canvas,
@@ -74,6 +75,7 @@ class SaliencyEditor:
         gate: Readouts | str | Path | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
+        compile: bool = False,
     ) -> SaliencyEditor:
         """Load an editor.
 
@@ -86,13 +88,18 @@ class SaliencyEditor:
             gate: Readouts, ``"bundled"`` or their folder: LLFR gates edits too. ``None``: the pixels alone do.
             revision: Commit of a hub id; ``"sd-v1-5"`` has one pinned.
             local_files_only: Never ask the hub.
+            compile: Compile the networks (``torch.compile``), for many images of a few sizes on a GPU. The first
+                batches of each size take minutes. Torch keeps eight compilations of a network, and the U-Net has two
+                a size, so from the fifth size on it runs as it is. Every batch is filled up to ``batch_size``. On a
+                CPU it gains nothing.
 
         Raises:
             FileNotFoundError: If the model or a part of it is not on disk and cannot be fetched.
             ValueError: If it is not a Stable Diffusion 1.x or 2.x text-to-image model, or ``gate`` does not fit it.
         """
         folder = locate_model(name, revision=revision, local_files_only=local_files_only)
-        model = load_model(folder, device=torch.device(device), dtype=dtype)
+        backend = "inductor" if compile else None
+        model = load_model(folder, device=torch.device(device), dtype=dtype, backend=backend)
         calibration = calibration or Calibration.load(folder, folder) or Calibration.published()
         readouts = load_readouts(gate)[0] if isinstance(gate, (str, Path)) else deepcopy(gate)
         readouts = readouts and readouts.to(model.device)  # a copy: the caller's stay where they are
@@ -112,8 +119,13 @@ class SaliencyEditor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process loads the model itself; its weights do not travel through pickles, the gate's few do.
-        place = (str(self.model.folder), str(self.model.device), self.model.unet.dtype)
+        place = (str(self.model.folder), str(self.model.device), self.model.unet.dtype, self.model.backend is not None)
         return _reload, (*place, self.config, self.calibration.to(torch.device("cpu")), self.gate, self.name)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Of ``batch_size`` images or edits; an editor remembers what memory did not hold."""
+        return Batches(self.config.batch_size, filled=self.model.backend is not None)
 
     def edit(
         self,
@@ -157,9 +169,7 @@ class SaliencyEditor:
             Source(image, saliency_map, caption or "", key, Canvas.plan((image.shape[-2], image.shape[-1]), *plan))
             for image, saliency_map, caption, key in zip(images, maps, captions, seeds, strict=True)
         ]
-        return in_batches(
-            self._analyse_batch, sources, [source.canvas.outer for source in sources], self.config.batch_size
-        )
+        return self.batches.run(self._analyse_batch, sources, [source.canvas.outer for source in sources])
 
     @torch.no_grad()
     def apply(self, analyses: Sequence[ImageAnalysis], edits: Sequence[Edit | Sequence[Edit]]) -> list[EditedImage]:
@@ -188,7 +198,7 @@ class SaliencyEditor:
                 jobs.append((analysis, edit.draw(draws)))
         active = [n for n, (analysis, edit) in enumerate(jobs) if not edit.is_null and not analysis.is_empty]
         shapes = [jobs[n][0].source.canvas.outer for n in active]
-        results = in_batches(self._apply_batch, [jobs[n] for n in active], shapes, self.config.batch_size)
+        results = self.batches.run(self._apply_batch, [jobs[n] for n in active], shapes)
         made = dict(zip(active, results, strict=True))
         return [made[n] if n in made else unedited(*job) for n, job in enumerate(jobs)]
 
@@ -320,10 +330,11 @@ def _reload(
     folder: str,
     device: str,
     dtype: torch.dtype,
+    compile: bool,
     config: EditConfig,
     calibration: Calibration,
     gate: Readouts | None,
     name: str,
 ) -> SaliencyEditor:
-    options: dict[str, Any] = {"config": config, "calibration": calibration, "gate": gate}
+    options: dict[str, Any] = {"config": config, "calibration": calibration, "gate": gate, "compile": compile}
     return replace(SaliencyEditor.from_pretrained(folder, device=device, dtype=dtype, **options), name=name)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augsal_transforms.editor.diffusion import DiffusionModel
+from augsal_transforms.editor.forwards import replaced_forwards
 
 INITIAL_FAVOUR = 2.0  # added to the mixing logits of the favoured blocks: e² times the weight of the others
 
@@ -42,16 +44,14 @@ def record_features(unet: nn.Module) -> Iterator[list[Tensor]]:
     """
     taps: list[Tensor] = []
 
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def recording(convolution: nn.Module, features: Tensor) -> Tensor:
+        output: Tensor = type(convolution).forward(convolution, features)
         taps.append(output)
+        return output
 
     convolutions = [conv for block in decoder_convolutions(unet) for conv in block]
-    handles = [conv.register_forward_hook(record) for conv in convolutions]
-    try:
+    with replaced_forwards({convolution: partial(recording, convolution) for convolution in convolutions}):
         yield taps
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def decoder_features(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from augsal_transforms.editor.batching import in_batches, one_each, seeded_noise
+from augsal_transforms.editor.batching import one_each, seeded_noise
 from augsal_transforms.editor.canvas import Canvas, check_images, to_unit_range
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.readouts.features import decoder_features
@@ -77,7 +77,7 @@ class SaliencyPredictor:
         plan = (config.resolution or model.resolution, model.multiple)
         canvases = [Canvas.plan((image.shape[-2], image.shape[-1]), *plan) for image in images]
         jobs = list(zip(images, seeds, canvases, strict=True))
-        return in_batches(self._predict_batch, jobs, [canvas.outer for canvas in canvases], config.batch_size)
+        return self.editor.batches.run(self._predict_batch, jobs, [canvas.outer for canvas in canvases])
 
     def _predict_batch(self, jobs: list[tuple[Tensor, int, Canvas]]) -> list[Tensor]:
         model, config = self.editor.model, self.readouts.config
