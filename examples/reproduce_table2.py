@@ -1,12 +1,19 @@
 """Tables 1 and 2 of the paper on your data: does training with the augmentation help, and how good is the predictor?
 
     python examples/reproduce_table2.py --data SALICON --editor sd-v1-5 --device cuda --size 256 --steps 20000
+    python examples/reproduce_table2.py --data MIT1003 --unisal PATH --simplenet PATH --size 256 …
     python examples/reproduce_table2.py          # procedural scenes, bundled editor
-    python examples/reproduce_table2.py --smoke  # everything once, in a minute
+    python examples/reproduce_table2.py --smoke  # everything once, in two minutes
 
-``--data`` is a folder in SALICON's layout with train and val splits. Edits are made once and kept in ``--runs`` with
-one JSON a training; run it again, or beside itself, and nothing finished is repeated. Images, maps and edits are held
-in memory at ``--size``: SALICON's at 256 px take 27 GB.
+Table 2 trains compact networks in the style of its four models, or, given checkouts, those networks themselves.
+All are trained by one recipe, so that with and without differ in the augmentation alone; the ``train_*_aug.py`` beside
+this file train the checkouts by their own loops. Learning rates of the compact networks are those at which training
+*without* augmentation is best on tuning scenes, over three seeds or more; those of checkouts are what the upstreams
+train at (for UNISAL, whose is for SGD, a guess), and not tuned for this recipe.
+
+A data set without a val split, as MIT1003 and CAT2000, has a fifth held out by name. Edits are made once and kept in
+``--runs`` with one JSON a training; run it again, or beside itself, and nothing finished is repeated. Images, maps and
+edits are held in memory at ``--size``: SALICON's at 256 px take 27 GB.
 """
 
 from __future__ import annotations
@@ -16,8 +23,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
+from checkouts import DeepGaze, SimpleNet, TempSAL, Unisal
+from compact_models import CompactDeepGaze, CompactSimpleNet, CompactTempSAL
 from compact_unisal import CompactUnisal
 from torch import nn
 from tqdm import tqdm
@@ -25,6 +35,7 @@ from tqdm import tqdm
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.data.coco import write_scenes
 from augsal_transforms.data.fixations import FixatedFolder
+from augsal_transforms.data.splits import open_splits
 from augsal_transforms.evaluation.cells import WITHOUT, find_cells
 from augsal_transforms.evaluation.evaluate import evaluate
 from augsal_transforms.evaluation.grid import Trials
@@ -34,8 +45,27 @@ from augsal_transforms.evaluation.pool import HeldOut, TrainingPool
 from augsal_transforms.evaluation.preparation import fill_store, measure_budget, write_once
 from augsal_transforms.evaluation.trial import Recipe, run_trial
 
-# Stand-ins of our own; a checkout of an upstream repository would add its network here.
-MODELS: dict[str, Callable[[], nn.Module]] = {"compact UNISAL": CompactUnisal}
+
+class Model(NamedTuple):
+    """A network of the comparison and the largest learning rate it is trained at."""
+
+    build: Callable[[], nn.Module]
+    learning_rate: float
+
+
+COMPACT = {
+    "compact UNISAL": Model(CompactUnisal, 4e-2),
+    "compact SimpleNet": Model(CompactSimpleNet, 5e-3),
+    "compact DeepGaze IIE": Model(CompactDeepGaze, 5e-3),
+    "compact TempSAL": Model(CompactTempSAL, 2e-3),
+}
+# By the option that names the checkout: what to call it, how to build it, the learning rate.
+CHECKOUTS: dict[str, tuple[str, Callable[..., nn.Module], float]] = {
+    "unisal": ("UNISAL", Unisal, 1e-3),
+    "simplenet": ("SimpleNet", SimpleNet, 1e-4),
+    "deepgaze": ("DeepGaze IIE", DeepGaze, 1e-3),
+    "tempsal": ("TempSAL", TempSAL, 1e-5),
+}
 
 # Table 1, as printed: SALICON's test set of 2017, scored by its server.
 COLUMNS = ("AUC", "KL", "NSS", "CC", "sAUC", "SIM")
@@ -56,16 +86,59 @@ PUBLISHED = {
 OURS = ("auc_borji", "kld", "nss", "cc", "sauc", "sim")  # by the definitions of "salicon"
 
 
+def models_of(options: argparse.Namespace) -> dict[str, Model]:
+    """The networks of the checkouts that were given, each tried on an empty image before it is needed, or the compact.
+
+    Raises:
+        FileNotFoundError: If weights are missing.
+        ValueError: If a network cannot take images of this size.
+    """
+    models = {}
+    for option, (name, network, learning_rate) in CHECKOUTS.items():
+        if checkout := getattr(options, option):
+            build = partial(network, checkout, pretrained=not options.smoke)
+            with torch.no_grad():
+                build().eval()(torch.zeros(1, 3, options.size, options.size))
+            models[name] = Model(build, learning_rate)
+    return models or COMPACT
+
+
 def data_of(options: argparse.Namespace) -> tuple[FixatedFolder, FixatedFolder, str]:
     """Images to train on, images to measure on, and what those are."""
     if options.data:
-        training, held_out = (FixatedFolder(options.data, split) for split in ("train", "val"))
-        return training, held_out, f"{options.dataset} val, {len(held_out)} images, edition {options.edition}"
+        training, held_out, own = open_splits(options.data)
+        if options.dataset not in (None, training.layout):
+            raise SystemExit(f"{options.data} has the layout {training.layout!r}, not {options.dataset!r}.")
+        if own:
+            return training, held_out, f"{training.layout} val, {len(held_out)} images, edition {options.edition}"
+        count = len(training) + len(held_out)
+        return training, held_out, f"{training.layout}, {len(held_out)} of {count} images, held out by name"
     train = partial(write_scenes, count=options.scenes, split="train", seed=801)
     measure = partial(write_scenes, count=options.held_out, split="val", seed=802, start=100_000)
     folders = write_once(options.runs / "training", train), write_once(options.runs / "held_out", measure)
     held_out = FixatedFolder(folders[1], "val")
     return FixatedFolder(folders[0], "train"), held_out, f"{len(held_out)} held-out scenes"
+
+
+def train_all(
+    models: dict[str, Model],
+    pool: TrainingPool,
+    measured: HeldOut,
+    settings: dict[str, Any],
+    options: argparse.Namespace,
+) -> dict[str, Trials]:
+    """Every network with and without, from every seed; what it will take is printed before each."""
+    recipes, trials = dict[str, Recipe](), dict[str, Trials]()
+    for name, model in models.items():
+        rate = options.learning_rate or model.learning_rate
+        recipes[name] = Recipe(steps=options.steps, size=options.size, learning_rate=rate)
+        trials[name] = Trials(options.runs / name.replace(" ", "_"), {**settings, **asdict(recipes[name])})
+    for name, recipe in recipes.items():
+        run = partial(run_trial, models[name].build, pool=pool, held_out=measured, recipe=recipe, device=options.device)
+        missing = trials[name].missing([WITHOUT, *find_cells(["with"])], range(options.seeds))
+        print(f"{name}: {measure_budget(missing, run, recipe)}", flush=True)
+        trials[name].fill(missing, run)
+    return trials
 
 
 def print_table1(held_out: FixatedFolder, where: str, options: argparse.Namespace) -> None:
@@ -92,13 +165,13 @@ def print_table2(trials: dict[str, Trials], where: str) -> None:
         baseline, augmented = (of_model.read(cell) for cell in find_cells(["without", "with"]))
         for metric, row in compare(augmented, baseline).items():
             plain = compare(baseline, baseline)[metric]
-            print(f"{name:16s}{metric:10s} without {plain.level()}   with {row}")
+            print(f"{name:22s}{metric:10s} without {plain.level()}   with {row}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a folder in SALICON's layout; procedural scenes if not given")
-    parser.add_argument("--dataset", choices=("salicon", "mit1003", "cat2000"), default="salicon")
+    parser.add_argument("--data", type=Path, help="a data set's folder; procedural scenes if not given")
+    parser.add_argument("--dataset", choices=("salicon", "mit1003", "cat2000"), help="whose layout --data must have")
     parser.add_argument("--edition", default="not given", help="of the data, as 2015 or 2017 for SALICON")
     parser.add_argument("--editor", default="bundled", help="bundled, sd-v1-5, a folder or a hub id")
     parser.add_argument("--predictor", default="bundled", help="bundled, or a folder of trained readouts")
@@ -107,26 +180,28 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=100, help="procedural scenes to measure on")
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="of the optimiser")
     parser.add_argument("--size", type=int, default=Recipe.size, help="side of the network's input")
+    parser.add_argument("--learning-rate", type=float, help="the largest, for every network; its own if not given")
+    for option, (name, *_) in CHECKOUTS.items():
+        parser.add_argument(f"--{option}", type=Path, metavar="PATH", help=f"a checkout of {name}, to train that")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--runs", type=Path, default=Path("runs/table2"), help="where edits and trainings are kept")
-    parser.add_argument("--smoke", action="store_true", help="everything once, in a minute")
+    parser.add_argument(
+        "--smoke", action="store_true", help="everything once, in two minutes; checkouts without weights"
+    )
     options = parser.parse_args()
     if options.smoke:
-        options.seeds, options.scenes, options.held_out, options.steps, options.size = 2, 4, 4, 2, 64
+        options.seeds, options.scenes, options.held_out, options.steps = 2, 4, 4, 2
+        options.size = 256 if options.simplenet or options.tempsal else 64
 
-    recipe, cells = Recipe(steps=options.steps, size=options.size), [WITHOUT, *find_cells(["with"])]
+    models = models_of(options)
     training, held_out, where = data_of(options)
+    print(f"{len(training)} images to train on; measured on {where}", flush=True)
     open_editor = partial(SaliencyEditor.from_pretrained, options.editor, device=options.device)
     store = fill_store(options.runs / "edits", training, open_editor)
-    pool = TrainingPool(training, recipe.size, {"default": store})
-    measured = HeldOut.read(held_out, recipe.size)
-    settings = {"training": len(training), "measured on": where, "editor": options.editor, **asdict(recipe)}
-    trials = {name: Trials(options.runs / name.replace(" ", "_"), settings) for name in MODELS}
-    for name, of_model in trials.items():
-        run = partial(run_trial, MODELS[name], pool=pool, held_out=measured, recipe=recipe, device=options.device)
-        missing = of_model.missing(cells, range(options.seeds))
-        print(f"{name}: {measure_budget(missing, run, recipe)}", flush=True)
-        of_model.fill(missing, run)
+    pool = TrainingPool(training, options.size, {"default": store})
+    measured = HeldOut.read(held_out, options.size)
+    settings = {"training": len(training), "measured on": where, "editor": options.editor}
+    trials = train_all(models, pool, measured, settings, options)
     print_table2(trials, where)
     print_table1(held_out, where, options)
 

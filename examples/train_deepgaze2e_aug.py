@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -71,12 +72,20 @@ def train(options: argparse.Namespace) -> None:
 
 def build(random: bool) -> Any:
     import deepgaze_pytorch
-    from deepgaze_pytorch.features import efficientnet_pytorch, shapenet
 
     if not random:
         return deepgaze_pytorch.DeepGazeIIE(pretrained=True)
+    with random_backbones():
+        return deepgaze_pytorch.DeepGazeIIE(pretrained=False)
+
+
+@contextmanager
+def random_backbones() -> Iterator[None]:
+    """Nothing is downloaded and nothing loaded: backbones are as they start out."""
+    from deepgaze_pytorch.features import efficientnet_pytorch, shapenet
+
     net = efficientnet_pytorch.EfficientNet
-    with ExitStack() as stack:  # nothing is downloaded and nothing loaded
+    with ExitStack() as stack:
         for target, name, value in (
             (torch.hub, "load", lambda repo, name, **kwargs: getattr(torchvision.models, name)(weights=None)),
             (net, "from_pretrained", net.from_name),
@@ -84,7 +93,7 @@ def build(random: bool) -> Any:
             (torch.nn.Module, "load_state_dict", mock.Mock()),
         ):
             stack.enter_context(mock.patch.object(target, name, value))
-        return deepgaze_pytorch.DeepGazeIIE(pretrained=False)
+        yield
 
 
 def dataset(data: Path, split: str) -> Any:

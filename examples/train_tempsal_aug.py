@@ -15,6 +15,8 @@ import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -52,10 +54,17 @@ def write_random_checkpoint(source: Path, checkpoint: Path) -> None:
     """The model can only be made from a checkpoint of itself: make it while loading does nothing, and save that."""
     os.chdir(source)
     sys.path.insert(0, str(source))
-    nothing = mock.Mock(return_value={})
-    with tempsal.shims(), mock.patch("torch.load", nothing), mock.patch("torch.nn.Module.load_state_dict", nothing):
+    with tempsal.shims(), without_loading():
         model = importlib.import_module("model").PNASBoostedModelMultiLevel("cpu", "", "", 5)
         torch.save(model.state_dict(), checkpoint)
+
+
+@contextmanager
+def without_loading() -> Iterator[None]:
+    """Weights are as they start out, whatever is loaded."""
+    nothing = mock.Mock(return_value={})
+    with mock.patch("torch.load", nothing), mock.patch("torch.nn.Module.load_state_dict", nothing):
+        yield
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from upstream_runs import STAND_INS, UPSTREAMS
+from upstream_runs import UPSTREAMS, checkout_of
 
 HERE = Path(__file__).parent
 CASES = [
@@ -16,18 +16,6 @@ CASES = [
     for name in UPSTREAMS
     for kind in ("stand-in", "real")
 ]
-
-
-def checkout_of(name, kind):
-    if kind == "stand-in":
-        return STAND_INS / UPSTREAMS[name].place
-    variable = f"AUGSAL_UPSTREAM_{UPSTREAMS[name].place.upper()}"
-    if variable not in os.environ:
-        pytest.skip(f"upstream: set {variable} to a checkout to run")
-    checkout = Path(os.environ[variable])
-    marker = checkout / UPSTREAMS[name].marker
-    assert marker.is_file(), f"{variable} is set, but there is no {marker}"
-    return checkout
 
 
 @cache

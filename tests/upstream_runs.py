@@ -14,12 +14,13 @@ import runpy
 import shutil
 import sys
 import warnings
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
+import pytest
 import torch
 import torch.nn.functional as F
 from records import EDITS, edited, key_of
@@ -333,7 +334,7 @@ class DeepGaze:
     def model(self):
         import deepgaze_pytorch
 
-        with random_backbones() if self.real else nullcontext():
+        with random_backbones():
             return deepgaze2e.prepare(deepgaze_pytorch.DeepGazeIIE(pretrained=False))
 
     def dataset(self, split):
@@ -442,6 +443,19 @@ UPSTREAMS = {
     "deepgaze": DeepGaze,
     "deepgaze-single": DeepGazeSingle,
 }
+
+
+def checkout_of(name, kind):
+    """Where the stand-in of an upstream is, or the real one, whose place an environment variable names."""
+    if kind == "stand-in":
+        return STAND_INS / UPSTREAMS[name].place
+    variable = f"AUGSAL_UPSTREAM_{UPSTREAMS[name].place.upper()}"
+    if variable not in os.environ:
+        pytest.skip(f"upstream: set {variable} to a checkout to run")
+    checkout = Path(os.environ[variable])
+    marker = checkout / UPSTREAMS[name].marker
+    assert marker.is_file(), f"{variable} is set, but there is no {marker}"
+    return checkout
 
 
 def in_child(function, *arguments):

@@ -1,6 +1,8 @@
 import torch
 from torch import nn
 
+from .features.efficientnet_pytorch import EfficientNet
+
 
 class FeatureExtractor(nn.Module):
     """What a layer of the backbone put out, caught by a hook."""
@@ -73,6 +75,7 @@ class DeepGazeIIE(nn.Module):
 
     def __init__(self, pretrained=True):
         super().__init__()
+        EfficientNet.from_pretrained("efficientnet-b5")  # whatever ``pretrained`` says
         self.models = nn.ModuleList(DeepGazeIIIMixture(FeatureExtractor()) for _ in range(2))
 
     def forward(self, *args, **kwargs):

@@ -19,9 +19,9 @@ class SourceNorm(nn.Module):
 
 
 class UNISAL(nn.Module, Configured):
-    def __init__(self, width=8, sources=("DHF1K", "SALICON")):
+    def __init__(self, width=8, sources=("DHF1K", "SALICON"), cnn_cfg=None):
         super().__init__()
-        self.width, self.sources = width, sources
+        self.width, self.sources, self.cnn_cfg = width, sources, cnn_cfg
         self.cnn = nn.Sequential(nn.Conv2d(3, width, 3, 2, 1), nn.BatchNorm2d(width), nn.ReLU())
         self.skip = nn.Sequential(nn.Conv2d(width, width, 1), nn.Dropout2d(0.6))
         self.norm = SourceNorm(width, sources)

@@ -1,0 +1,1 @@
+from torch.utils import model_zoo  # noqa: F401 - taken from here
