@@ -5,9 +5,10 @@
     python examples/reproduce_table2.py          # procedural scenes, bundled editor
     python examples/reproduce_table2.py --smoke  # everything once, in two minutes
 
-Table 2 trains compact networks in the style of its four models, or, given checkouts, those networks themselves.
-All are trained by one recipe, so that with and without differ in the augmentation alone; the ``train_*_aug.py`` beside
-this file train the checkouts by their own loops. Learning rates of the compact networks are those at which training
+Table 2 trains compact networks in the style of its four models, or, given checkouts, those networks themselves. For
+scenes the compact networks' encoders are pretrained to name objects; on other data they learn from first weights. All
+are trained by one recipe, so that with and without differ in the augmentation alone; the ``train_*_aug.py`` beside this
+file train the checkouts by their own loops. Learning rates of the compact networks are those at which training
 *without* augmentation is best on tuning scenes, over three seeds or more; those of checkouts are what the upstreams
 train at (for UNISAL, whose is for SGD, a guess), and not tuned for this recipe.
 
@@ -43,6 +44,7 @@ from augsal_transforms.evaluation.models import load_model, run_model
 from augsal_transforms.evaluation.paired import compare
 from augsal_transforms.evaluation.pool import HeldOut, TrainingPool
 from augsal_transforms.evaluation.preparation import fill_store, measure_budget, write_once
+from augsal_transforms.evaluation.pretraining import Pretraining, pretrained
 from augsal_transforms.evaluation.trial import Recipe, run_trial
 
 
@@ -100,7 +102,15 @@ def models_of(options: argparse.Namespace) -> dict[str, Model]:
             with torch.no_grad():
                 build().eval()(torch.zeros(1, 3, options.size, options.size))
             models[name] = Model(build, learning_rate)
-    return models or COMPACT
+    if models or options.data:
+        return models or COMPACT
+    pretraining = Pretraining(scenes=8, steps=2) if options.smoke else Pretraining()
+    for name, (build, learning_rate) in COMPACT.items():
+        encoder = type(build().encoder).__module__  # three of the four share one
+        path = options.runs / f"{encoder}-{pretraining.scenes}-{pretraining.steps}.safetensors"
+        steps = partial(tqdm, desc=f"encoder of {name}", disable=None)
+        models[name] = Model(pretrained(build, path, pretraining, steps), learning_rate)
+    return models
 
 
 def data_of(options: argparse.Namespace) -> tuple[FixatedFolder, FixatedFolder, str]:

@@ -9,7 +9,7 @@ from torch import nn
 from augsal_transforms.data.scenes import Scene, SceneObject, render_scene
 from augsal_transforms.data.shapes import KINDS
 from augsal_transforms.evaluation.pool import shrink
-from augsal_transforms.evaluation.pretraining import Pretraining, kinds_in_cells, pretrain, pretrained
+from augsal_transforms.evaluation.pretraining import Pretraining, kinds_in_cells, pretrain, pretrained, to_cells
 from augsal_transforms.evaluation.trial import normalise
 
 SHORT = Pretraining(scenes=4, steps=2, batch_size=2, size=32)
@@ -36,15 +36,16 @@ class Network(nn.Module):
 
 def test_a_cell_is_of_the_kind_that_covers_most_of_it():
     def thing(kind, rows, columns):
-        mask = torch.zeros(32, 32, dtype=torch.bool)
+        mask = torch.zeros(96, 96, dtype=torch.bool)  # in cells of 8 pixels
         mask[rows, columns] = True
         return SceneObject(kind, "red", mask, (0, 0, 1, 1), named=True)
 
-    car, mug = thing("car", slice(0, 16), slice(0, 16)), thing("mug", slice(16, 20), slice(16, 32))
-    cup = thing("mug", slice(0, 9), slice(16, 32))  # 9 of 16 rows of its cell
-    kinds = list(KINDS)
-    cells = kinds_in_cells(Scene(torch.zeros(3, 32, 32), "", (car, mug, cup)), 2)
-    assert cells.tolist() == [[1 + kinds.index("car"), 1 + kinds.index("mug")], [0, 0]]
+    car, mug = thing("car", slice(0, 8), slice(0, 8)), thing("mug", slice(0, 8), slice(8, 11))
+    fish, crumb = thing("fish", slice(0, 8), slice(11, 16)), thing("mug", slice(8, 10), slice(0, 8))  # a quarter
+    cells = kinds_in_cells(Scene(torch.zeros(3, 96, 96), "", (car, mug, fish, crumb)))
+    assert cells[0, 0] == 1 + list(KINDS).index("car")
+    assert cells[0, 1] == 1 + list(KINDS).index("fish")  # 5 columns of 8, beside the mug's 3
+    assert cells.count_nonzero() == 2
 
 
 def test_an_encoder_learns_to_name_objects():
@@ -53,8 +54,8 @@ def test_an_encoder_learns_to_name_objects():
 
     def loss_of(encoder):
         images = torch.stack([shrink(render_scene(n, SHORT.series).image, SHORT.size) for n in range(4)])
-        kinds = torch.stack([kinds_in_cells(render_scene(n, SHORT.series), 4) for n in range(4)])
-        features = encoder.eval()(normalise(images))[0].movedim(1, -1).reshape(-1, 8)
+        kinds = torch.stack([kinds_in_cells(render_scene(n, SHORT.series)) for n in range(4)])
+        features = to_cells(encoder.eval()(normalise(images))[0]).movedim(1, -1).reshape(-1, 8)
         fitted = torch.linalg.lstsq(features, nn.functional.one_hot(kinds.flatten(), len(KINDS) + 1).float()).solution
         return (features @ fitted - nn.functional.one_hot(kinds.flatten(), len(KINDS) + 1)).square().mean().item()
 

@@ -21,6 +21,7 @@ from augsal_transforms.evaluation.pool import shrink
 from augsal_transforms.evaluation.trial import normalise
 from augsal_transforms.store import write_file
 
+CELLS = 12  # a side, as at stride 8
 COVERED = 0.3  # share of a cell from which it shows an object
 Steps = Callable[[Iterable[int]], Iterable[int]]
 
@@ -52,7 +53,7 @@ def pretrained(
     """Makes networks as ``build`` does, with a pretrained encoder.
 
     Args:
-        build: Makes a network whose ``encoder`` gives features (B, C, h, w) of images, a list from fine to coarse.
+        build: Makes a network whose ``encoder`` gives a list of features (B, C, h, w) of images.
         path: Where the encoder's weights are kept; it is trained if they are not there.
         pretraining: How.
         steps: Wraps the range of steps, as ``tqdm`` does.
@@ -73,12 +74,11 @@ def pretrained(
 
 
 def pretrain(encoder: nn.Module, pretraining: Pretraining, steps: Steps = lambda x: x) -> nn.Module:
-    """Train an encoder to say which kind of object is in each cell of its finest features, and return it."""
+    """Train an encoder to say which kind of object is in each of ``CELLS`` × ``CELLS`` cells, and return it."""
     scenes = [render_scene(n, pretraining.series) for n in range(pretraining.scenes)]
     images = torch.stack([shrink(scene.image, pretraining.size) for scene in scenes])
-    features = encoder(normalise(images[:2]))
-    kinds = torch.stack([kinds_in_cells(scene, features[0].shape[-1]) for scene in scenes])
-    head = nn.Conv2d(sum(f.shape[1] for f in features), len(KINDS) + 1, 1)
+    kinds = torch.stack([kinds_in_cells(scene) for scene in scenes])
+    head = nn.Conv2d(sum(features.shape[1] for features in encoder(normalise(images[:2]))), len(KINDS) + 1, 1)
     model = nn.ModuleList([encoder, head]).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), pretraining.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, pretraining.steps)
@@ -87,8 +87,7 @@ def pretrain(encoder: nn.Module, pretraining: Pretraining, steps: Steps = lambda
         batch, target = images[chosen], kinds[chosen]
         if step % 2:
             batch, target = batch.flip(-1), target.flip(-1)
-        fine, *coarser = encoder(normalise(batch))
-        stacked = torch.cat([fine, *(F.interpolate(f, fine.shape[-2:], mode="bilinear") for f in coarser)], dim=1)
+        stacked = torch.cat([to_cells(features) for features in encoder(normalise(batch))], dim=1)
         loss = F.cross_entropy(head(stacked), target)
         optimizer.zero_grad()
         loss.backward()
@@ -97,11 +96,16 @@ def pretrain(encoder: nn.Module, pretraining: Pretraining, steps: Steps = lambda
     return encoder
 
 
-def kinds_in_cells(scene: Scene, cells: int) -> Tensor:
-    """(cells, cells) int64: the kind of the object that covers most of a cell, from 1; 0 where none covers enough."""
-    cover = torch.zeros(len(KINDS) + 1, cells, cells)
+def to_cells(features: Tensor) -> Tensor:
+    """(B, C, h, w) → (B, C, ``CELLS``, ``CELLS``)."""
+    return F.interpolate(features, (CELLS, CELLS), mode="bilinear", antialias=True)
+
+
+def kinds_in_cells(scene: Scene) -> Tensor:
+    """Of the object that covers most of a cell, its kind from 1; 0 where none covers enough: (``CELLS``, ``CELLS``)."""
+    cover = torch.zeros(len(KINDS) + 1, CELLS, CELLS)
     cover[0] = COVERED
     for thing in scene.objects:
         kind = 1 + list(KINDS).index(thing.kind)
-        cover[kind] += F.adaptive_avg_pool2d(thing.mask[None].float(), cells)[0]
+        cover[kind] += F.adaptive_avg_pool2d(thing.mask[None].float(), CELLS)[0]
     return cover.argmax(0)

@@ -28,15 +28,15 @@ class Recipe:
         steps: Of the optimiser.
         batch_size: Images a step; edited ones come on top.
         size: Side of the network's input in pixels.
-        learning_rate: The largest; it falls along a cosine to 0. Where the compact network without augmentation
-            is best on the tuning scenes, of 0.002 to 0.08.
+        learning_rate: The largest; it falls along a cosine to 0. Where the compact UNISAL without augmentation is
+            best on the tuning scenes, of 0.0025, 0.005, 0.01, 0.02 and 0.04.
         weight_decay: Of AdamW.
     """
 
     steps: int = 400
     batch_size: int = 8
     size: int = 96
-    learning_rate: float = 4e-2
+    learning_rate: float = 2e-2
     weight_decay: float = 1e-3
 
 
