@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from ceilings import other_viewers, true_maps
 from tqdm import tqdm
 
 from augsal_transforms import EditConfig, SaliencyEditor
@@ -31,7 +32,7 @@ from augsal_transforms.editor.calibration import Calibration
 from augsal_transforms.evaluation.cells import GRID, WITHOUT, Cell, find_cells
 from augsal_transforms.evaluation.grid import Trials
 from augsal_transforms.evaluation.paired import METRICS, Comparison, compare
-from augsal_transforms.evaluation.pool import HeldOut, TrainingPool
+from augsal_transforms.evaluation.pool import Alternatives, HeldOut, TrainingPool
 from augsal_transforms.evaluation.preparation import fill_store, measure_budget, write_once
 from augsal_transforms.evaluation.pretraining import Pretraining, pretrained
 from augsal_transforms.evaluation.trial import PRESET, Recipe, run_trial
@@ -73,6 +74,19 @@ def open_editor(name: str) -> SaliencyEditor:
         calibration = {**vars(editor.calibration), "pseudo_inverse": torch.full((3, 4), 1 / 6)}
         return replace(editor, config=EditConfig(pivot="mean"), calibration=Calibration(**calibration))
     return editor
+
+
+def open_pool(data: SaliencyFolder, cells: list[Cell], series: int, size: int, place: Path) -> TrainingPool:
+    """Images with what these cells do to them."""
+    augmentations = {cell.augmentation for cell in cells}
+    wanted = {cell.store for cell in cells if cell.uses_edits or cell.augmentation == "true maps"}
+    stores = {name: fill_store(place / f"edits_{name}", data, partial(open_editor, name)) for name in sorted(wanted)}
+    alternatives = dict[str, Alternatives]()
+    if "true maps" in augmentations:
+        alternatives["true maps"] = true_maps(data, series, stores["default"], size)
+    if "other viewers" in augmentations:
+        alternatives["other viewers"] = other_viewers(data, series, size)
+    return TrainingPool(data, size, stores, alternatives)
 
 
 def print_table(rows: dict[str, dict[str, Comparison]]) -> None:
@@ -156,10 +170,9 @@ def main() -> None:
     missing = trials.missing(cells, range(series.first_seed, series.first_seed + options.seeds))
     if missing and not options.table:
         training, held_out = scenes_of(series, options)
-        data, place = SaliencyFolder(training), options.runs / options.series
-        wanted = {cell.store for cell, _ in missing if cell.uses_edits}
-        stores = {n: fill_store(place / f"edits_{n}", data, partial(open_editor, n)) for n in sorted(wanted)}
-        pool = TrainingPool(data, recipe.size, stores)
+        wanted = [cell for cell, _ in missing]
+        place = options.runs / options.series
+        pool = open_pool(SaliencyFolder(training), wanted, series.training, recipe.size, place)
         measured = HeldOut.read(FixatedFolder(held_out, "val"), recipe.size)
         encoder = options.runs / f"encoder-{pretraining.scenes}-{pretraining.steps}.safetensors"
         build = pretrained(CompactUnisal, encoder, pretraining, partial(tqdm, desc="encoder", disable=None))

@@ -104,6 +104,16 @@ def test_plain_images_replace_the_original_and_keep_its_map(pool):
     assert not plain.is_edited
 
 
+def test_an_alternative_takes_the_place_of_image_and_map(folder):
+    other = torch.full((3, 32, 32), 7, dtype=torch.uint8), torch.full((1, 32, 32), 9, dtype=torch.uint8)
+    pool = TrainingPool(folder, RECIPE.size, {}, {"other": [[other], [], [], []]})
+    cell = Cell(name="", augmentation="other", p=1.0)
+    replaced, kept = (pool.draw(cell, n, torch.Generator().manual_seed(0)) for n in (0, 1))
+    assert torch.equal(replaced.image, other[0])
+    assert torch.equal(replaced.saliency_map, other[1])
+    assert torch.equal(kept.image, pool.images[1])
+
+
 def test_a_store_without_these_images_or_with_a_damaged_record_is_an_error(folder, store, tmp_path):
     with pytest.raises(ValueError, match="no edit of these images"):
         TrainingPool(folder, RECIPE.size, {"default": EditStore(tmp_path / "empty")})

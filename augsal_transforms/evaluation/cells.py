@@ -17,8 +17,8 @@ class Cell:
     Attributes:
         name: What it is called in tables and on the command line.
         augmentation: ``"none"``; ``"edits"``, an edited image beside the original and the editing loss;
-            ``"pixels"``, the edited image in the original's place with the unchanged map; or the name of a
-            classical augmentation, of image and map.
+            ``"pixels"``, the edited image in the original's place with the unchanged map; the name of a
+            classical augmentation, of image and map; or that of ``TrainingPool.alternatives``.
         p: Chance that a sample is augmented; the paper's p is 1 − p.
         kinds: Edits to draw from.
         store: Which edits: as made by ``"default"``; ``"unscaled"``, without γ; ``"unbounded"``, without the
@@ -72,6 +72,10 @@ GRID = (
     Cell(name="color alone", kinds=("color",)),
     Cell(name="scaling off", store="unscaled"),
     Cell(name="constraint off", store="unbounded"),
+    # No ways to train, but how much could be had: edited images with maps that are true of them; and, without any
+    # edit, more viewers.
+    Cell(name="edits with true maps", augmentation="true maps"),
+    Cell(name="other viewers", augmentation="other viewers"),
     *(
         Cell(name=name if name not in ("contrast", "brightness", "color") else f"whole-frame {name}", augmentation=name)
         for name in CLASSICAL

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,7 +19,9 @@ from augsal_transforms.evaluation.others import FixationDataset
 from augsal_transforms.records import image_hash, to_bytes
 from augsal_transforms.store import EditStore
 
-EditedPixels = tuple[Tensor, Tensor]
+T = TypeVar("T")
+Pair = tuple[Tensor, Tensor]  # an image with its map, or an edited one with its mask
+Alternatives = list[list[Pair]]  # of each image, in 8 bits
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,23 @@ class TrainingPool:
         dataset: Images and maps.
         size: Side of the network's input; everything is resized to it.
         stores: Edits of these images, by the names that ``Cell.store`` gives them.
+        alternatives: What takes an image's and its map's place, by the augmentation that does it.
 
     Raises:
         ValueError: If a record cannot be read, or a store has no edit of any of these images: cells with edits
             would be trained without them, and nobody would see it.
     """
 
-    def __init__(self, dataset: SaliencyFolder, size: int, stores: dict[str, EditStore]) -> None:
+    def __init__(
+        self,
+        dataset: SaliencyFolder,
+        size: int,
+        stores: dict[str, EditStore],
+        alternatives: dict[str, Alternatives] | None = None,
+    ) -> None:
+        self.alternatives = alternatives or {}
         self.images, self.saliency_maps = list[Tensor](), list[Tensor]()
-        self._edits: dict[str, list[dict[str, list[EditedPixels]]]] = {name: [] for name in stores}
+        self._edits: dict[str, list[dict[str, list[Pair]]]] = {name: [] for name in stores}
         for index in range(len(dataset)):
             sample = dataset[index]
             image = to_rgb_image(sample["image"]).as_subclass(Tensor)
@@ -62,7 +74,10 @@ class TrainingPool:
             self.images.append(shrink(image, size))
             self.saliency_maps.append(shrink(saliency_map.as_subclass(Tensor), size))
             for name, store in stores.items():
-                self._edits[name].append(_read_edits(store, image, size))
+                of_image = dict[str, list[Pair]]()
+                for kind, edited, edit_mask in read_edits(store, image):
+                    of_image.setdefault(kind, []).append((shrink(edited, size), shrink(edit_mask, size)))
+                self._edits[name].append(of_image)
         for name, store in stores.items():
             if not any(self._edits[name]):
                 raise ValueError(f"{store.folder} has no edit of these images; `augsal generate` makes them.")
@@ -76,35 +91,46 @@ class TrainingPool:
         Whether comes first, then which, so that cells of other p edit some of the same samples alike.
         """
         image, saliency_map = self.images[index], self.saliency_maps[index]
-        chosen = torch.rand((), generator=generator).item() < cell.p
-        if chosen and cell.augmentation in CLASSICAL:
-            image, saliency_map = CLASSICAL[cell.augmentation](image, saliency_map, generator)
-        if chosen and cell.uses_edits and (edit := self._draw_edit(cell, index, generator)):
+        edit_mask = torch.zeros_like(saliency_map)
+        if torch.rand((), generator=generator).item() >= cell.p:
+            return Sample(image, saliency_map, image, edit_mask, torch.tensor(False))
+        if cell.uses_edits:
+            edited, edit_mask = self._draw_edit(cell, index, generator) or (image, edit_mask)
             if cell.augmentation == "edits":
-                return Sample(image, saliency_map, *edit, torch.tensor(True))
-            image = edit[0]
-        return Sample(image, saliency_map, image, torch.zeros_like(saliency_map), torch.tensor(False))
+                return Sample(image, saliency_map, edited, edit_mask, edit_mask.gt(0).any())
+            image = edited
+        elif cell.augmentation in CLASSICAL:
+            image, saliency_map = CLASSICAL[cell.augmentation](image, saliency_map, generator)
+        elif others := self.alternatives[cell.augmentation][index]:
+            image, saliency_map = _draw(others, generator)
+        return Sample(image, saliency_map, image, torch.zeros_like(edit_mask), torch.tensor(False))
 
-    def _draw_edit(self, cell: Cell, index: int, generator: torch.Generator) -> EditedPixels | None:
+    def _draw_edit(self, cell: Cell, index: int, generator: torch.Generator) -> Pair | None:
         """First a kind, then one of its edits; ``None`` for an image that could not be edited."""
         held = self._edits[cell.store][index]
         kinds = [kind for kind in cell.kinds if kind in held]
         if not kinds:
             return None
-        edits = held[kinds[int(torch.randint(len(kinds), (), generator=generator))]]
-        return edits[int(torch.randint(len(edits), (), generator=generator))]
+        return _draw(held[_draw(kinds, generator)], generator)
 
 
-def _read_edits(store: EditStore, image: Tensor, size: int) -> dict[str, list[EditedPixels]]:
-    """All edits of an image by kind, in 8 bits."""
-    name, edits = image_hash(image), dict[str, list[EditedPixels]]()
+def read_edits(store: EditStore, image: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """All edits of an image: kind, edited image and edit mask at its own size.
+
+    Raises:
+        ValueError: If a record cannot be read.
+    """
+    name = image_hash(image)
     for held in store.held(name):
         stored = store.read(held.path)
         if stored is None:
             raise ValueError(f"{held.path} is damaged, or of another version; delete {store.folder} to fill it again.")
         result = stored.onto(image, known_hash=name)
-        edits.setdefault(held.kind, []).append((shrink(result.image, size), shrink(result.edit_mask, size)))
-    return edits
+        yield held.kind, result.image, result.edit_mask
+
+
+def _draw(choices: list[T], generator: torch.Generator) -> T:
+    return choices[int(torch.randint(len(choices), (), generator=generator))]
 
 
 def shrink(picture: Tensor, size: int) -> Tensor:

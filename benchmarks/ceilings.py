@@ -1,0 +1,52 @@
+"""What only scenes can tell, whose observer is at hand: how much true maps of edits, or more viewers, would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.images import to_rgb_image, to_saliency_map
+from augsal_transforms.data.observer import fixation_density, observe
+from augsal_transforms.data.scenes import Scene, render_scene
+from augsal_transforms.evaluation.pool import Alternatives, Pair, read_edits, shrink
+from augsal_transforms.store import EditStore
+
+OTHERS = 9  # times that an image is shown to other viewers: as often as it is edited
+
+
+def true_maps(data: SaliencyFolder, series: int, store: EditStore, size: int) -> Alternatives:
+    """Each edited image with the original's map, changed as the average viewer's gaze changes from one to the other."""
+
+    def of_image(image: Tensor, saliency_map: Tensor, scene: Scene, number: int) -> list[Pair]:
+        before, pairs = fixation_density(image, scene.objects), []
+        for _, edited, _ in read_edits(store, image):
+            changed = saliency_map * fixation_density(edited, scene.objects) / before
+            pairs.append((edited, changed / changed.amax()))
+        return pairs
+
+    return _each(of_image, data, series, size)
+
+
+def other_viewers(data: SaliencyFolder, series: int, size: int) -> Alternatives:
+    """Each image, not edited, with the maps of other viewers than those of its own map."""
+
+    def of_image(image: Tensor, saliency_map: Tensor, scene: Scene, number: int) -> list[Pair]:
+        seeds = (1_000_000 + 1000 * number + other for other in range(OTHERS))
+        return [(image, observe(image, scene.objects, seed=seed)) for seed in seeds]
+
+    return _each(of_image, data, series, size)
+
+
+def _each(
+    pairs_of: Callable[[Tensor, Tensor, Scene, int], list[Pair]], data: SaliencyFolder, series: int, size: int
+) -> Alternatives:
+    alternatives = []
+    for number in range(len(data)):
+        image = to_rgb_image(data[number]["image"]).as_subclass(Tensor)
+        height, width = image.shape[-2:]
+        saliency_map = to_saliency_map(data[number]["saliency_map"], (height, width)).as_subclass(Tensor)
+        pairs = pairs_of(image, saliency_map, render_scene(number, series, height), number)
+        alternatives.append([(shrink(picture, size), shrink(its_map, size)) for picture, its_map in pairs])
+    return alternatives
