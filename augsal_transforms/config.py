@@ -34,7 +34,7 @@ class EditConfig:
         decode: ``"full"``, or ``"crop"``: only the region and six latent cells about it, with the statistics that the
             decoder's norms had on the whole image. On 40 scenes pixels in the mask then differ by 0.3 grey levels
             on average (by 15 at most), and an edit takes 0.90 of the time, each of four of one image 0.82.
-        batch_size: Images or edits that go through the networks together; halved where memory does not hold them.
+        batch_size: Images or edits that go through the networks together; halved where a GPU does not hold them.
     """
 
     steps: int = 1

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from ceilings import other_viewers, true_maps
+from observer_maps import other_viewers, true_maps
 from tqdm import tqdm
 
 from augsal_transforms import EditConfig, SaliencyEditor
@@ -175,7 +175,8 @@ def main() -> None:
         pool = open_pool(SaliencyFolder(training), wanted, series.training, recipe.size, place)
         measured = HeldOut.read(FixatedFolder(held_out, "val"), recipe.size)
         encoder = options.runs / f"encoder-{pretraining.scenes}-{pretraining.steps}.safetensors"
-        build = pretrained(CompactUnisal, encoder, pretraining, partial(tqdm, desc="encoder", disable=None))
+        bar = partial(tqdm, desc="encoder", disable=None)
+        build = pretrained(CompactUnisal, encoder, pretraining, options.device, bar)
         run = partial(run_trial, build, pool=pool, held_out=measured, recipe=recipe, device=options.device)
         print(measure_budget(missing, run, recipe), flush=True)
         with tqdm(total=len(missing), disable=None) as bar:

@@ -35,6 +35,21 @@ def test_a_small_batch_that_does_not_fit_is_halved_from_its_own_size():
         assert sizes_seen(Batches(8), [1, 2, 3], holds=1) == [3, 1, 1, 1]
 
 
+def test_a_batch_that_was_under_way_does_not_raise_what_is_remembered():
+    batches, seen = Batches(8), []
+
+    def run_out(batch):
+        seen.append(len(batch))
+        if len(seen) == 1:
+            batches.size = 1  # as another thread would have it
+            raise torch.OutOfMemoryError("out of memory")
+        return batch
+
+    with pytest.warns(UserWarning, match="batches of 1 from here"):
+        batches.run(run_out, [1, 2, 3, 4, 5, 6, 7, 8], [0] * 8)
+    assert seen == [8] + [1] * 8
+
+
 def test_one_item_that_does_not_fit_is_an_error():
     with pytest.raises(torch.OutOfMemoryError):
         sizes_seen(Batches(1), [1], holds=0)

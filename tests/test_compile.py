@@ -99,5 +99,8 @@ def test_a_compiled_editor_travels_as_one(sd1_folder):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of torch's compiler
 def test_what_inductor_makes_of_the_networks_edits_alike(editor, sd1_folder):
+    torch._dynamo.reset()  # compilations are counted per process
+    torch._dynamo.utils.counters.clear()
     made = SaliencyEditor.from_pretrained(str(sd1_folder), compile=True, config=EditConfig(batch_size=2))
     check_alike(made, editor, 2, 0)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 4

@@ -195,9 +195,9 @@ def test_tables_count_from_the_corner_and_names_may_have_endings(tmp_path):
     ("content", "words"),
     [
         ("image,x\na,1\n", "must have the columns image, x and y, got image, x"),
-        ("image,x,y\na,1,1\na,,2\n", "line 3: x and y must be numbers, got '' and '2'"),
-        ("image,x,y\na,1,nan\n", "line 2: x and y must be numbers"),
-        ("image,x,y\na,1\n", "line 2: x and y must be numbers, got '1' and None"),
+        ("image,x,y\na,1,1\na,,2\n", "line 3: image, x and y must be there, got 'a', '' and '2'"),
+        ("image,x,y\na,1,nan\n", "line 2: image, x and y must be there"),
+        ("image,x,y\na,1\n", "line 2: image, x and y must be there, got 'a', '1' and None"),
     ],
 )
 def test_tables_that_are_none_name_the_line(tmp_path, content, words):

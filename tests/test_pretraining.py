@@ -9,7 +9,14 @@ from torch import nn
 from augsal_transforms.data.scenes import Scene, SceneObject, render_scene
 from augsal_transforms.data.shapes import KINDS
 from augsal_transforms.evaluation.pool import shrink
-from augsal_transforms.evaluation.pretraining import Pretraining, kinds_in_cells, pretrain, pretrained, to_cells
+from augsal_transforms.evaluation.pretraining import (
+    Pretraining,
+    draw_batch,
+    kinds_in_cells,
+    pretrain,
+    pretrained,
+    to_cells,
+)
 from augsal_transforms.evaluation.trial import normalise
 
 SHORT = Pretraining(scenes=4, steps=2, batch_size=2, size=32)
@@ -48,6 +55,16 @@ def test_a_cell_is_of_the_kind_that_covers_most_of_it():
     assert cells.count_nonzero() == 2
 
 
+def test_images_and_kinds_are_mirrored_together():
+    scene = render_scene(3, SHORT.series)
+    mirrored = [replace(thing, mask=thing.mask.flip(-1)) for thing in scene.objects]
+    flipped = Scene(scene.image.flip(-1), scene.caption, tuple(mirrored))
+    drawn = draw_batch(shrink(scene.image, 32)[None], kinds_in_cells(scene)[None], 2, step=1)
+    assert torch.equal(drawn[0][0], shrink(flipped.image, 32))
+    assert torch.equal(drawn[1][1], kinds_in_cells(flipped))
+    assert not torch.equal(drawn[1][1], kinds_in_cells(scene))
+
+
 def test_an_encoder_learns_to_name_objects():
     torch.manual_seed(0)
     longer, losses = replace(SHORT, steps=60, learning_rate=3e-3), []
@@ -67,10 +84,10 @@ def test_an_encoder_learns_to_name_objects():
 def test_the_weights_are_made_once_and_every_network_starts_with_them(tmp_path):
     path, steps = tmp_path / "runs" / "encoder.safetensors", []
     state = torch.get_rng_state()
-    build = pretrained(Network, path, SHORT, lambda numbers: steps.extend(numbers) or numbers)
+    build = pretrained(Network, path, SHORT, steps=lambda numbers: steps.extend(numbers) or numbers)
     assert torch.equal(torch.get_rng_state(), state)
     assert steps == [0, 1]
-    pretrained(Network, path, SHORT, pytest.fail)
+    pretrained(Network, path, SHORT, steps=pytest.fail)
     one, other = build(), build()
     for name, value in one.encoder.state_dict().items():
         assert torch.equal(value, other.encoder.state_dict()[name])

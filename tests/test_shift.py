@@ -57,8 +57,14 @@ def test_images_that_nobody_looked_at_are_left_out_and_counted():
     shift = summarise_shift(changes)
     assert (shift.images, shift.undefined) == (3, 1)
     assert shift.by_strength[0].mean == 2
-    with pytest.raises(ValueError, match="at least 2 images in which something is defined, got 1"):
-        summarise_shift(changes[1:3])
+
+
+@pytest.mark.parametrize(("changes", "images"), [([[2.0], [torch.nan]], 1), ([[torch.nan]], 0)])
+def test_fewer_than_two_images_are_reported_without_a_test(changes, images):
+    shift = summarise_shift(torch.tensor(changes))
+    assert (shift.images, shift.undefined) == (images, 1)
+    assert all(math.isnan(value) for value in (shift.t, shift.p, shift.p_rise, shift.effect))
+    assert not shift.rises_with_strength
 
 
 def test_an_image_enters_with_the_strengths_that_it_has():

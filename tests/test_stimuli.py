@@ -11,7 +11,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from augsal_transforms import Brightness, Contrast, EditStore
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.evaluation.stimuli import write_stimuli
-from augsal_transforms.evaluation.study import read_edits
+from augsal_transforms.evaluation.study import read_edit_table
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def read(path):
 def test_originals_edits_and_masks_come_out_to_the_bit(dataset, store, tmp_path):
     study = tmp_path / "study"
     assert write_stimuli(store, dataset, study) == 6
-    rows = read_edits(study)
+    rows = read_edit_table(study)
     assert sorted({(row.original, row.kind, row.alpha) for row in rows}) == [
         (name, *rest)
         for name in ("photo-0", "photo-1")
@@ -73,10 +73,10 @@ def test_a_draw_is_one_of_those_with_edits_and_the_seed_s_own(dataset, store, tm
     for seed in range(6):
         folder = tmp_path / f"study-{seed}"
         assert write_stimuli(store, dataset, folder, count=1, seed=seed) == 3
-        drawn += {row.original for row in read_edits(folder)}
+        drawn += {row.original for row in read_edit_table(folder)}
     assert set(drawn) == {"photo-0", "photo-1"}
     write_stimuli(store, dataset, tmp_path / "again", count=1, seed=5)
-    assert {row.original for row in read_edits(tmp_path / "again")} == {drawn[5]}
+    assert {row.original for row in read_edit_table(tmp_path / "again")} == {drawn[5]}
 
 
 def test_a_study_is_not_written_over(dataset, store, tmp_path):

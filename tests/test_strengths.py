@@ -46,6 +46,15 @@ def test_all_kinds_weigh_alike_in_an_image_and_each_has_its_own_images():
     assert kinds[ALL].shift.undefined == 1
 
 
-def test_a_kind_of_one_image_is_named():
-    with pytest.raises(ValueError, match="contrast: `changes` must have at least 2 images"):
-        compare_kinds([GazeChange("a", "contrast", 1.5, 1.0)])
+def test_a_kind_of_one_image_stays_without_a_test_and_the_others_have_theirs():
+    changes = [GazeChange(name, "contrast", 1.5, change) for name, change in (("a", 1.0), ("b", 2.0))]
+    kinds = compare_kinds([*changes, GazeChange("a", "color", 0.5, 3.0)])
+    assert (kinds["color"].shift.images, kinds["color"].shift.mean) == (1, 3)
+    assert math.isnan(kinds["color"].shift.p)
+    assert kinds["contrast"].shift.t == pytest.approx(3)
+
+
+def test_all_kinds_have_no_strength_in_common():
+    changes = [GazeChange(n, kind, 1.0, c) for n in "ab" for c, kind in enumerate(("brightness", "color", "contrast"))]
+    of_all = compare_kinds(changes)[ALL]
+    assert of_all.levels == of_all.shift.by_strength == ()

@@ -3,7 +3,7 @@ import PIL.Image
 import pytest
 from studies import HALF, RISE, P, T, write_study, write_table
 
-from augsal_transforms.evaluation.study import read_edits, read_study
+from augsal_transforms.evaluation.study import read_edit_table, read_study
 
 
 def test_a_shift_of_known_size_is_found(tmp_path):
@@ -63,13 +63,23 @@ def test_an_edit_s_own_mask_goes_before_its_original_s(tmp_path):
     ("spoil", "words"),
     [
         (lambda f: (f / "edits.csv").unlink(), "edits.csv is missing: `augsal stimuli` writes it"),
-        (lambda f: write_table(f / "edits.csv", ("edit", "original"), []), "alpha, kind lacks"),
+        (lambda f: write_table(f / "edits.csv", ("edit", "original"), []), "it lacks alpha, kind"),
         (lambda f: edits(f, ("a-2", "a", "contrast", "strong")), "line 2: alpha must be a number, got 'strong'"),
+        (lambda f: edits(f, ("a-2", "a", "contrast", "nan")), "line 2: alpha must be a number, got 'nan'"),
+        (lambda f: edits(f), "edits.csv names no edit"),
+        (
+            lambda f: write_table(f / "fixations.csv", ("image", "x", "y"), [("z", 1, 1)]),
+            "no fixation of an image that",
+        ),
+        (lambda f: write_table(f / "fixations.csv", ("x", "y", "image"), [(1, 1)]), "line 2: .*got None"),
         (lambda f: edits(f, ("z-2", "z", "contrast", 2)), "line 2: there is neither"),
         (lambda f: edits(f, ("a-2", "a", "color", 2), ("a-2", "a", "color", 3)), "'a-2' more than once"),
         (lambda f: edits(f, ("a", "a", "color", 2)), "'a' more than once"),
         (lambda f: (f / "fixations.csv").unlink(), "has no fixations of what edits.csv names"),
-        (lambda f: PIL.Image.new("L", (3, 2), 255).save(f / "masks" / "a-1.8.png"), "its original's other masks"),
+        (
+            lambda f: PIL.Image.new("L", (3, 2), 255).save(f / "masks" / "a-1.8.png"),
+            r"must have \(2, 2\) \(H, W\) as its original's",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_study_is_said(tmp_path, spoil, words):
@@ -96,4 +106,4 @@ def test_tables_of_spreadsheets_are_read(tmp_path):
     folder = write_study(tmp_path, RISE)
     table = folder / "edits.csv"
     table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())  # the byte-order mark that Excel writes
-    assert len(read_edits(folder)) == 6
+    assert len(read_edit_table(folder)) == 6

@@ -19,7 +19,7 @@ def stimuli(
     out: Annotated[Path, typer.Option(help="The study's folder: images, masks and edits.csv.")],
     split: Annotated[str, typer.Option(help="train or val.")] = "train",
     layout: Annotated[str, typer.Option(help="salicon, mit1003, cat2000 or plain; auto recognises them.")] = "auto",
-    count: Annotated[int, typer.Option(help="How many originals.")] = 50,
+    count: Annotated[int, typer.Option(min=1, help="How many originals.")] = 50,
     seed: Annotated[int, typer.Option(help="Draws them.")] = 0,
 ) -> None:
     """Write originals and edits of a store as the pictures of a study of people (Sec. 5.4)."""
@@ -40,7 +40,7 @@ def shift(
     observer: Annotated[
         bool, typer.Option("--observer", help="No people: the synthetic observer, on edits of rendered scenes.")
     ] = False,
-    scenes: Annotated[int, typer.Option(help="How many the observer looks at.")] = 50,
+    scenes: Annotated[int, typer.Option(min=1, help="How many the observer looks at.")] = 50,
     plot: Annotated[Path | None, typer.Option(help="Where the change by strength is drawn: .png, .pdf, .svg.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, every edit's change too.")] = False,
 ) -> None:

@@ -147,12 +147,12 @@ def read_fixation_table(path: Path, frames: Mapping[str, tuple[int, int]]) -> di
         if not {"image", "x", "y"} <= set(reader.fieldnames or ()):
             raise ValueError(f"{path} must have the columns image, x and y, got {', '.join(reader.fieldnames or ())}.")
         for row in reader:
-            name = _ENDING.sub("", row["image"])
-            if name not in frames:
-                continue
             try:
+                name = _ENDING.sub("", row["image"])
+                if name not in frames:
+                    continue
                 points.setdefault(name, []).append((math.floor(float(row["x"])), math.floor(float(row["y"]))))
             except (OverflowError, TypeError, ValueError):
-                got = f"{row['x']!r} and {row['y']!r}"
-                raise ValueError(f"{path}, line {reader.line_num}: x and y must be numbers, got {got}.") from None
+                got = f"{row['image']!r}, {row['x']!r} and {row['y']!r}"
+                raise ValueError(f"{path}, line {reader.line_num}: image, x and y must be there, got {got}.") from None
     return {name: Recorded(torch.tensor(found), frames[name]) for name, found in points.items()}

@@ -46,7 +46,9 @@ class Batches:
         except torch.OutOfMemoryError:
             if len(given) == 1:
                 raise
-        self.size = len(given) // 2  # out here the error, whose traceback holds the batch's tensors, is gone
+        self.size = min(
+            self.size, len(given) // 2
+        )  # out here the error, whose traceback holds the batch's tensors, is gone
         warnings.warn(f"Memory does not hold a batch of {len(given)}; batches of {self.size} from here.", stacklevel=2)
         return []
 

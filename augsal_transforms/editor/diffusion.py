@@ -44,7 +44,7 @@ class DiffusionModel:
     alphas: Tensor  # cumulative products ā_t, (T,), float64 on the CPU
     prediction_type: str
     folder: Path
-    backend: Any = None  # of ``torch.compile``; ``None``: the networks run as they are
+    compiled: bool = False  # whether ``torch.compile`` compiles the networks
 
     @property
     def device(self) -> torch.device:
@@ -314,5 +314,5 @@ def load_model(
         alphas=scheduler.alphas_cumprod.double(),
         prediction_type=scheduler.config.prediction_type,
         folder=folder,
-        backend=backend,
+        compiled=backend is not None,
     )

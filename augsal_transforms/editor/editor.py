@@ -89,9 +89,9 @@ class SaliencyEditor:
             revision: Commit of a hub id; ``"sd-v1-5"`` has one pinned.
             local_files_only: Never ask the hub.
             compile: Compile the networks (``torch.compile``), for many images of a few sizes on a GPU. The first
-                batches of each size take minutes. Torch keeps eight compilations of a network, and the U-Net has two
-                a size, so from the fifth size on it runs as it is. Every batch is filled up to ``batch_size``. On a
-                CPU it gains nothing.
+                batches of each size take minutes. Torch keeps eight compilations of a network's code in a process,
+                and the U-Net has two for each size of images and of batches, so from the fifth on, over all
+                editors, it runs as it is. Every batch is filled up to ``batch_size``. On a CPU it gains nothing.
 
         Raises:
             FileNotFoundError: If the model or a part of it is not on disk and cannot be fetched.
@@ -119,13 +119,13 @@ class SaliencyEditor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process loads the model itself; its weights do not travel through pickles, the gate's few do.
-        place = (str(self.model.folder), str(self.model.device), self.model.unet.dtype, self.model.backend is not None)
+        place = (str(self.model.folder), str(self.model.device), self.model.unet.dtype, self.model.compiled)
         return _reload, (*place, self.config, self.calibration.to(torch.device("cpu")), self.gate, self.name)
 
     @cached_property
     def batches(self) -> Batches:
         """Of ``batch_size`` images or edits; an editor remembers what memory did not hold."""
-        return Batches(self.config.batch_size, filled=self.model.backend is not None)
+        return Batches(self.config.batch_size, filled=self.model.compiled)
 
     def edit(
         self,

@@ -15,10 +15,13 @@ def replaced_forwards(forwards: Mapping[Any, Callable[[Tensor], Tensor]]) -> Ite
 
     Not hooks: a compiled network notices that a module's forward is another one, and does not notice hooks.
     """
+    own = {module: vars(module).get("forward") for module in forwards}  # of modules that were given one before
     try:
         for module, forward in forwards.items():
             module.forward = forward
         yield
     finally:
-        for module in forwards:
-            vars(module).pop("forward", None)
+        for module, forward in own.items():
+            del module.forward
+            if forward is not None:
+                module.forward = forward

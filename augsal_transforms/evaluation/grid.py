@@ -32,17 +32,8 @@ class Trials:
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self.folder, self.settings = folder, json.loads(json.dumps(settings))
-        path = folder / "settings.json"
-        if not path.exists():
-            write_file(path, json.dumps(settings, indent=2).encode())
-        kept = json.loads(path.read_text())
-        if kept != self.settings:
-            other = next(name for name in kept | self.settings if kept.get(name) != self.settings.get(name))
-            raise ValueError(
-                f"{folder} holds trials with {other} = {kept.get(other)!r}, not {self.settings.get(other)!r}, which "
-                "cannot be compared. Name another folder for these."
-            )
+        self.folder = folder
+        keep_settings(folder, settings)
 
     def read(self, cell: Cell) -> dict[int, dict[str, float]]:
         """The scores of a cell's finished trials by seed.
@@ -98,6 +89,24 @@ class Trials:
     def _path(self, trial: Trial) -> Path:
         cell, seed = trial
         return self.folder / f"{_file_name(cell)}-{seed:03d}.json"
+
+
+def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Write ``settings.json`` into a folder, or hold what is there to it.
+
+    Raises:
+        ValueError: If what is there was made with other settings.
+    """
+    path, wanted = folder / "settings.json", json.loads(json.dumps(settings))
+    if not path.exists():
+        write_file(path, json.dumps(settings, indent=2).encode())
+    kept = json.loads(path.read_text())
+    if kept != wanted:
+        other = next(name for name in kept | wanted if kept.get(name) != wanted.get(name))
+        raise ValueError(
+            f"{folder} holds what was made with {other} = {kept.get(other)!r}, not {wanted.get(other)!r}, which "
+            "cannot be compared. Name another folder."
+        )
 
 
 def outwait(claims: Claims, names: Sequence[str], seconds: float) -> None:

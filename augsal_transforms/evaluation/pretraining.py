@@ -34,7 +34,7 @@ class Pretraining:
         scenes: How many.
         series: Of the scenes; one that nothing is trained or measured on.
         steps: Of the optimiser.
-        batch_size: Scenes a step, half of them mirrored.
+        batch_size: Scenes a step; every other step they are mirrored.
         size: Side of the encoder's input in pixels.
         learning_rate: The largest of AdamW's; it falls along a cosine to 0.
     """
@@ -48,7 +48,11 @@ class Pretraining:
 
 
 def pretrained(
-    build: Callable[[], nn.Module], path: Path, pretraining: Pretraining, steps: Steps = lambda x: x
+    build: Callable[[], nn.Module],
+    path: Path,
+    pretraining: Pretraining,
+    device: str = "cpu",
+    steps: Steps = lambda x: x,
 ) -> Callable[[], nn.Module]:
     """Makes networks as ``build`` does, with a pretrained encoder.
 
@@ -56,13 +60,15 @@ def pretrained(
         build: Makes a network whose ``encoder`` gives a list of features (B, C, h, w) of images.
         path: Where the encoder's weights are kept; it is trained if they are not there.
         pretraining: How.
+        device: Where.
         steps: Wraps the range of steps, as ``tqdm`` does.
     """
     if not path.exists():
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            encoder = pretrain(build().get_submodule("encoder"), pretraining, steps)
-        write_file(path, save({name: value.contiguous() for name, value in encoder.state_dict().items()}))
+            encoder = pretrain(build().get_submodule("encoder").to(device), pretraining, steps).cpu()
+        if not path.exists():  # another process may have been faster; all go on from the same weights
+            write_file(path, save({name: value.contiguous() for name, value in encoder.state_dict().items()}))
     weights = load_file(path)
 
     def build_pretrained() -> nn.Module:
@@ -76,17 +82,16 @@ def pretrained(
 def pretrain(encoder: nn.Module, pretraining: Pretraining, steps: Steps = lambda x: x) -> nn.Module:
     """Train an encoder to say which kind of object is in each of ``CELLS`` × ``CELLS`` cells, and return it."""
     scenes = [render_scene(n, pretraining.series) for n in range(pretraining.scenes)]
-    images = torch.stack([shrink(scene.image, pretraining.size) for scene in scenes])
-    kinds = torch.stack([kinds_in_cells(scene) for scene in scenes])
-    head = nn.Conv2d(sum(features.shape[1] for features in encoder(normalise(images[:2]))), len(KINDS) + 1, 1)
-    model = nn.ModuleList([encoder, head]).to(memory_format=torch.channels_last).train()
+    device = next(encoder.parameters()).device
+    images = torch.stack([shrink(scene.image, pretraining.size) for scene in scenes]).to(device)
+    kinds = torch.stack([kinds_in_cells(scene) for scene in scenes]).to(device)
+    channels = sum(features.shape[1] for features in encoder(normalise(images[:2])))
+    head = nn.Conv2d(channels, len(KINDS) + 1, 1)
+    model = nn.ModuleList([encoder, head]).to(device).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), pretraining.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, pretraining.steps)
     for step in steps(range(pretraining.steps)):
-        chosen = torch.randint(len(images), (pretraining.batch_size,))
-        batch, target = images[chosen], kinds[chosen]
-        if step % 2:
-            batch, target = batch.flip(-1), target.flip(-1)
+        batch, target = draw_batch(images, kinds, pretraining.batch_size, step)
         stacked = torch.cat([to_cells(features) for features in encoder(normalise(batch))], dim=1)
         loss = F.cross_entropy(head(stacked), target)
         optimizer.zero_grad()
@@ -94,6 +99,12 @@ def pretrain(encoder: nn.Module, pretraining: Pretraining, steps: Steps = lambda
         optimizer.step()
         schedule.step()
     return encoder
+
+
+def draw_batch(images: Tensor, kinds: Tensor, size: int, step: int) -> tuple[Tensor, Tensor]:
+    """Images with the kinds in their cells, drawn by torch's generator; in every other step mirrored, both."""
+    chosen = torch.randint(len(images), (size,))
+    return (images[chosen].flip(-1), kinds[chosen].flip(-1)) if step % 2 else (images[chosen], kinds[chosen])
 
 
 def to_cells(features: Tensor) -> Tensor:

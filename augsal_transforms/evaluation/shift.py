@@ -97,7 +97,7 @@ class FixationShift:
     def rises_with_strength(self) -> bool:
         """A rise that the test does not take for chance (p < 0.05, one-sided), larger for stronger edits."""
         means = [strength.mean for strength in self.by_strength]
-        rising = all(weak < strong for weak, strong in pairwise(means))
+        rising = len(means) > 0 and all(weak < strong for weak, strong in pairwise(means))
         return self.p_rise < 0.05 and rising
 
 
@@ -108,14 +108,12 @@ def summarise_shift(changes: Tensor) -> FixationShift:
         changes: (N, S), images by strengths from weak to strong, NaN where an image has none or it is undefined.
             An image enters with what it has; images that have nothing are left out and counted.
 
-    Raises:
-        ValueError: If fewer than two images are left.
+    Returns:
+        The shift; t and p are NaN where fewer than two images are left.
     """
     kept = changes.double()[~changes.isnan().all(1)]
-    if len(kept) < 2:
-        raise ValueError(f"`changes` must have at least 2 images in which something is defined, got {len(kept)}.")
     means = kept.nanmean(1)
-    t, p = paired_t(means.tolist())
+    t, p = paired_t(means.tolist()) if len(means) > 1 else (math.nan, math.nan)
     return FixationShift(
         images=len(kept),
         undefined=len(changes) - len(kept),
@@ -124,7 +122,7 @@ def summarise_shift(changes: Tensor) -> FixationShift:
         t=t,
         p=p,
         p_rise=p / 2 if t > 0 else 1 - p / 2,
-        effect=t / len(kept) ** 0.5,
+        effect=t / max(1, len(kept)) ** 0.5,
     )
 
 

@@ -53,7 +53,7 @@ class ShiftStudy:
             lines.append(f"{kind:16s} {s.images:6d} {s.undefined:9d} {numbers}")
         lines.append(f"{'strength':27s} images    mean ± 95 %")
         for kind, found in self.kinds.items():
-            for level, at in zip(found.levels, found.shift.by_strength, strict=False):
+            for level, at in zip(found.levels, found.shift.by_strength, strict=True):
                 reach = "" if math.isnan(at.reach) else f" ± {at.reach:.3f}"
                 lines.append(f"{f'{kind} {level}':27s} {at.images:6d} {at.mean:+7.3f}{reach}")
         return "\n".join([*lines, *(f"{name}: {definition}" for name, definition in DEFINITIONS.items())])
@@ -74,7 +74,7 @@ class ShiftStudy:
         for kind, found in self.kinds.items():
             levels = [
                 {**level._asdict(), **at._asdict()}
-                for level, at in zip(found.levels, found.shift.by_strength, strict=False)
+                for level, at in zip(found.levels, found.shift.by_strength, strict=True)
             ]
             kinds[kind] = {**asdict(found.shift), "by_strength": levels}
         content = {**asdict(self), "changes": [c._asdict() for c in self.changes], "kinds": kinds}

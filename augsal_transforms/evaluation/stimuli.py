@@ -18,7 +18,7 @@ from augsal_transforms.evaluation.study import COLUMNS, TABLE
 from augsal_transforms.records import StoredEdit
 from augsal_transforms.store import EditStore
 
-ACCOUNT = ("strength", "color", "word", "bound_by")  # of the edit, beside what ``read_edits`` needs
+ACCOUNT = ("strength", "color", "word", "bound_by")  # of the edit, beside what ``read_edit_table`` needs
 Row = dict[str, object]
 
 
@@ -39,11 +39,11 @@ def write_stimuli(store: EditStore, dataset: SaliencyFolder, folder: Path, *, co
         How many edits were written.
 
     Raises:
-        FileExistsError: If the folder holds a study already.
+        FileExistsError: If the folder holds a study already, or the pictures of one that was not finished.
         ValueError: If the store holds no edit of these images, or a damaged record.
     """
-    if (folder / TABLE).exists():
-        raise FileExistsError(f"{folder / TABLE} exists already; name another folder.")
+    if existing := next((path for path in (folder / TABLE, folder / "images") if path.exists()), None):
+        raise FileExistsError(f"{existing} exists already; delete it, or name another folder.")
     names = list(dataset.names)
     random.Random(seed).shuffle(names)
     written = (rows for name in names if (rows := list(_write_image(store, dataset.images[name], name, folder))))
@@ -60,13 +60,14 @@ def write_stimuli(store: EditStore, dataset: SaliencyFolder, folder: Path, *, co
 def _write_image(store: EditStore, path: Path, name: str, folder: Path) -> Iterator[Row]:
     """Write an original with its edits that changed something; their rows."""
     image, name = to_rgb_image(read_image(path)).as_subclass(Tensor), name.replace("/", "-")
-    for edit in store.held(image):
-        stored = store.read(edit.path)
-        if stored is None:
-            raise ValueError(f"{edit.path} is damaged; `augsal verify --repair` deletes it.")
-        if stored.edit_mask.any():
-            _save(to_pil_image(image), folder / "images" / f"{name}.png")
-            yield _write_edit(stored, image, name, f"{name}-{edit.path.stem[:-8]}", folder)
+    stored = {edit.path: store.read(edit.path) for edit in store.held(image)}
+    if damaged := next((path for path, edit in stored.items() if edit is None), None):
+        raise ValueError(f"{damaged} is damaged; `augsal verify --repair` deletes it.")
+    shown = {path: edit for path, edit in stored.items() if edit and edit.edit_mask.any()}
+    if shown:
+        _save(to_pil_image(image), folder / "images" / f"{name}.png")
+    for path, edit in shown.items():
+        yield _write_edit(edit, image, name, f"{name}-{path.stem[:-8]}", folder)
 
 
 def _write_edit(stored: StoredEdit, image: Tensor, original: str, name: str, folder: Path) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -44,23 +44,17 @@ class KindShift:
 
 
 def compare_kinds(changes: Sequence[GazeChange]) -> dict[str, KindShift]:
-    """The shift of each kind of edit and, as ``"all kinds"``, of the images' means over the kinds that they have.
-
-    Raises:
-        ValueError: If a kind has fewer than two images in which something is defined; it is named.
-    """
+    """The shift of each kind of edit and, as ``"all kinds"``, of the images' means over the kinds that they have."""
     originals = list(dict.fromkeys(change.original for change in changes))
     shifts, over_kinds = {}, []
     for kind in sorted({change.kind for change in changes}):
         of_kind = [change for change in changes if change.kind == kind]
         levels = find_levels([change.alpha for change in of_kind])
         table = arrange(of_kind, [name for name in originals if name in {c.original for c in of_kind}], levels)
-        try:
-            shifts[kind] = KindShift(levels, summarise_shift(table))
-        except ValueError as error:
-            raise ValueError(f"{kind}: {error}") from error
+        shifts[kind] = KindShift(levels, summarise_shift(table))
         over_kinds.append(arrange(of_kind, originals, levels).nanmean(1))
-    return {**shifts, ALL: KindShift((), summarise_shift(torch.stack(over_kinds, 1)))}
+    of_all = summarise_shift(torch.stack(over_kinds, 1).nanmean(1, keepdim=True))
+    return {**shifts, ALL: KindShift((), replace(of_all, by_strength=()))}
 
 
 def find_levels(alphas: Sequence[float]) -> tuple[Level, ...]:

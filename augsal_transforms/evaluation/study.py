@@ -12,6 +12,7 @@ choice, and would seem to fall after any edit.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -41,12 +42,12 @@ class ShownEdit(NamedTuple):
     mask: Path
 
 
-def read_edits(folder: Path) -> list[ShownEdit]:
+def read_edit_table(folder: Path) -> list[ShownEdit]:
     """The rows of ``edits.csv``.
 
     Raises:
         FileNotFoundError: If the table or a mask is not there.
-        ValueError: If a column is missing, a strength is no number, or a name is there twice.
+        ValueError: If there is no edit, a column is missing, a strength is no number, or a name is there twice.
     """
     path = folder / TABLE
     if not path.exists():
@@ -54,8 +55,12 @@ def read_edits(folder: Path) -> list[ShownEdit]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if lacking := set(COLUMNS) - set(reader.fieldnames or ()):
-            raise ValueError(f"{path} must have the columns {', '.join(COLUMNS)}; {', '.join(sorted(lacking))} lacks.")
+            raise ValueError(
+                f"{path} must have the columns {', '.join(COLUMNS)}; it lacks {', '.join(sorted(lacking))}."
+            )
         edits = [_shown_edit(folder, row, f"{path}, line {reader.line_num}") for row in reader]
+    if not edits:
+        raise ValueError(f"{path} names no edit.")
     names = [edit.edit for edit in edits] + list({edit.original for edit in edits})
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"{path} has {min(repeated)!r} more than once, as an edit, or as an edit and an original.")
@@ -66,7 +71,9 @@ def _shown_edit(folder: Path, row: Mapping[str, str], place: str) -> ShownEdit:
     try:
         alpha = float(row["alpha"])
     except (TypeError, ValueError):
-        raise ValueError(f"{place}: alpha must be a number, got {row['alpha']!r}.") from None
+        alpha = math.nan
+    if not math.isfinite(alpha):
+        raise ValueError(f"{place}: alpha must be a number, got {row['alpha']!r}.")
     places = [folder / "masks" / f"{row[name]}.png" for name in ("edit", "original")]
     mask = next((path for path in places if path.exists()), None)
     if mask is None:
@@ -84,7 +91,7 @@ def read_study(folder: Path) -> ShiftStudy:
         FileNotFoundError: If ``edits.csv``, a mask, or all fixations are missing.
         ValueError: If the table is wrong, or fixations belong to an image of another size than its mask.
     """
-    edits = read_edits(folder)
+    edits = read_edit_table(folder)
     masks = {edit.edit: _read_mask(edit.mask) for edit in edits}
     frames = _frames(edits, {name: (mask.shape[-2], mask.shape[-1]) for name, mask in masks.items()})
     fixations = _find_fixations(folder, frames)
@@ -117,14 +124,19 @@ def _frames(edits: list[ShownEdit], sizes: Mapping[str, Size]) -> dict[str, Size
     for edit in edits:
         size = frames[edit.edit] = sizes[edit.edit]
         if frames.setdefault(edit.original, size) != size:
-            raise ValueError(f"{edit.mask} must have the (H, W) of its original's other masks, got {size}.")
+            raise ValueError(
+                f"{edit.mask} must have {frames[edit.original]} (H, W) as its original's other masks, got {size}."
+            )
     return frames
 
 
 def _find_fixations(folder: Path, frames: Mapping[str, Size]) -> Fixations:
     table = folder / "fixations.csv"
     if table.exists():
-        return Fixations({}, read_fixation_table(table, frames))
+        recorded = read_fixation_table(table, frames)
+        if not recorded:
+            raise ValueError(f"{table} has no fixation of an image that {TABLE} names, as {next(iter(frames))!r}.")
+        return Fixations({}, recorded)
     fixations = find_fixations(folder, "train", "plain", frames)
     if not fixations:
         raise FileNotFoundError(

@@ -106,7 +106,7 @@ def score(model: nn.Module, held_out: HeldOut, device: str = "cpu", batch_size: 
     totals = dict.fromkeys(METRICS, 0.0)
     truths = zip(held_out.saliency_maps, held_out.fixation_maps, strict=True)
     for images in torch.stack(held_out.images).split(batch_size):
-        for prediction in model(normalise(images, device)):
+        for prediction in model(normalise(images.to(device))):
             saliency_map, fixation_map = next(truths)
             field = resize(prediction.cpu(), (saliency_map.shape[-2], saliency_map.shape[-1]))
             for metric in METRICS:
@@ -117,11 +117,11 @@ def score(model: nn.Module, held_out: HeldOut, device: str = "cpu", batch_size: 
 
 def _on_device(batch: Sample, device: str) -> tuple[Tensor, ...]:
     saliency_map, edit_mask = (x.to(device).float() / 255 for x in (batch.saliency_map, batch.edit_mask))
-    return normalise(batch.image, device), saliency_map, normalise(batch.edited_image, device), edit_mask
+    return normalise(batch.image.to(device)), saliency_map, normalise(batch.edited_image.to(device)), edit_mask
 
 
-def normalise(images: Tensor, device: str = "cpu") -> Tensor:
+def normalise(images: Tensor) -> Tensor:
     """Images (B, 3, H, W) in 8 bits as floats, normalised as ImageNet's."""
-    mean, deviation = (torch.tensor(x, device=device)[:, None, None] for x in (MEAN, DEVIATION))
-    normalised = (images.to(device).float() / 255 - mean) / deviation
+    mean, deviation = (torch.tensor(x, device=images.device)[:, None, None] for x in (MEAN, DEVIATION))
+    normalised = (images.float() / 255 - mean) / deviation
     return normalised.contiguous(memory_format=torch.channels_last)

@@ -6,7 +6,7 @@ toward the late blocks, where photometric detail is, one toward the early ones, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -44,13 +44,13 @@ def record_features(unet: nn.Module) -> Iterator[list[Tensor]]:
     """
     taps: list[Tensor] = []
 
-    def recording(convolution: nn.Module, features: Tensor) -> Tensor:
-        output: Tensor = type(convolution).forward(convolution, features)
+    def recording(forward: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+        output = forward(features)
         taps.append(output)
         return output
 
     convolutions = [conv for block in decoder_convolutions(unet) for conv in block]
-    with replaced_forwards({convolution: partial(recording, convolution) for convolution in convolutions}):
+    with replaced_forwards({conv: partial(recording, conv.forward) for conv in convolutions}):
         yield taps
 
 

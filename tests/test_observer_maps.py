@@ -1,7 +1,7 @@
-"""benchmarks/ceilings.py: maps that are true of edits, and maps of other viewers."""
+"""benchmarks/observer_maps.py: maps that are true of edits, and maps of other viewers."""
 
 import torch
-from ceilings import OTHERS, other_viewers, true_maps
+from observer_maps import OTHERS, other_viewers, true_maps
 
 from augsal_transforms import Contrast, EditStore
 from augsal_transforms.data.coco import write_scenes
