@@ -44,13 +44,14 @@ def record_features(unet: nn.Module) -> Iterator[list[Tensor]]:
     """
     taps: list[Tensor] = []
 
-    def recording(forward: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
-        output = forward(features)
+    def recording(convolution: nn.Module, own: Callable[[Tensor], Tensor] | None, features: Tensor) -> Tensor:
+        # Not `convolution.forward` from outside: a bound method is another object each time, and compiled anew.
+        output: Tensor = own(features) if own else type(convolution).forward(convolution, features)
         taps.append(output)
         return output
 
     convolutions = [conv for block in decoder_convolutions(unet) for conv in block]
-    with replaced_forwards({conv: partial(recording, conv.forward) for conv in convolutions}):
+    with replaced_forwards({conv: partial(recording, conv, vars(conv).get("forward")) for conv in convolutions}):
         yield taps
 
 
