@@ -56,6 +56,9 @@ def test_tables_1_and_2_on_scenes_and_again_without_a_training(tmp_path):
         assert output.count(f"compact {name} ") == 5  # a row a metric
     assert "SaliencyPredictor" in output
     assert run("reproduce_table2.py", "--smoke", cwd=tmp_path).count(": 0 trials") == 4
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run("reproduce_table2.py", "--smoke", "--editor", "sd-v1-5", cwd=tmp_path)
+    assert "made with editor = 'bundled', not 'sd-v1-5'" in error.value.stderr
 
 
 MIT1003 = ("ALLSTIMULI/i{n}.jpeg", "ALLFIXATIONMAPS/i{n}_fixMap.jpg", "ALLFIXATIONMAPS/i{n}_fixPts.jpg")
