@@ -23,8 +23,8 @@ from torch import Tensor
 from augsal_transforms.data.images import read_image, to_rgb_image
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import keyed_generator
-from augsal_transforms.records import image_hash
-from augsal_transforms.store import EditStore, draw_edit
+from augsal_transforms.store.records import image_hash
+from augsal_transforms.store.store import EditStore, draw_edit
 
 CHANNELS = 7
 _TRIED = 8  # images at the start, until one edit can be read

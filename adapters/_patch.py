@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits
 from augsal_transforms.adapters._hook import EditingHook, gradient_scale_seen
-from augsal_transforms.store import EditStore
+from augsal_transforms.store.store import EditStore
 
 _claimed: set[str] = set()
 

@@ -38,7 +38,7 @@ from augsal_transforms.adapters._hook import EditingHook, Unpacked, conversion_o
 from augsal_transforms.adapters._patch import claim, open_edits, say, stand_ins, training, with_trapz
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.losses import MaskedEditingLoss
-from augsal_transforms.store import EditStore
+from augsal_transforms.store.store import EditStore
 
 EDIT, MASK = "augsal_edit", "augsal_mask"
 

@@ -45,7 +45,7 @@ from augsal_transforms.adapters._patch import (
 )
 from augsal_transforms.adapters._salicon_script import patched_script
 from augsal_transforms.losses import MaskedEditingLoss
-from augsal_transforms.store import EditStore
+from augsal_transforms.store.store import EditStore
 
 MODEL, MISSPELT = "PNASBoostedModelMultiLevel", "PNASBoostedModelMultilevel"
 

@@ -42,7 +42,7 @@ from augsal_transforms.adapters._launch import launch
 from augsal_transforms.adapters._patch import claim, open_edits, replaced, training, upstream_module
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.losses import MaskedEditingLoss
-from augsal_transforms.store import EditStore
+from augsal_transforms.store.store import EditStore
 
 
 @contextmanager

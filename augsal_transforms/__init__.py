@@ -1,19 +1,20 @@
 """Latent-diffusion data augmentation for saliency prediction (Aydemir et al., ECCV 2024)."""
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augsal_transforms.augmented_dataset import AugmentedDataset
     from augsal_transforms.config import EditConfig
+    from augsal_transforms.diffusion.calibration import Calibration
     from augsal_transforms.editor.calibrate import calibrate
-    from augsal_transforms.editor.calibration import Calibration
     from augsal_transforms.editor.editor import SaliencyEditor
     from augsal_transforms.editor.edits import Brightness, Color, Contrast
     from augsal_transforms.editor.results import EditedImage
     from augsal_transforms.losses import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
     from augsal_transforms.readouts.predictor import SaliencyPredictor
-    from augsal_transforms.store import EditStore
+    from augsal_transforms.store.store import EditStore
     from augsal_transforms.transform import SaliencyDiffusionAugment
     from augsal_transforms.tv_tensors import EditMask, SaliencyMap
 
@@ -37,12 +38,14 @@ __all__ = [
     "calibrate",
 ]
 
+_HERE = Path(__file__).parent
+
 # Imported when they are asked for (PEP 562), so that `augsal --help` does not wait for torch.
 _HOMES = {
     "AugmentedDataset": "augmented_dataset",
     "EditConfig": "config",
     "calibrate": "editor.calibrate",
-    "Calibration": "editor.calibration",
+    "Calibration": "diffusion.calibration",
     "SaliencyEditor": "editor.editor",
     "Brightness": "editor.edits",
     "Color": "editor.edits",
@@ -52,11 +55,17 @@ _HOMES = {
     "MaskedEditingLoss": "losses",
     "SaliencyLoss": "losses",
     "SaliencyPredictor": "readouts.predictor",
-    "EditStore": "store",
+    "EditStore": "store.store",
     "SaliencyDiffusionAugment": "transform",
     "EditMask": "tv_tensors",
     "SaliencyMap": "tv_tensors",
 }
+
+
+# `adapters` is installed inside this package and stands beside it in a checkout, which a Python started in the
+# checkout's root finds first.
+if not (_HERE / "adapters").is_dir() and (_HERE.parent / "adapters" / "unisal.py").is_file():
+    __path__.append(str(_HERE.parent))
 
 
 def __getattr__(name: str) -> Any:

@@ -27,8 +27,8 @@ from augsal_transforms.sample import (
     read_map,
     unedited_leaves,
 )
-from augsal_transforms.store import EditStore
-from augsal_transforms.stored import draw_stored
+from augsal_transforms.store.store import EditStore
+from augsal_transforms.store.stored import draw_stored
 
 _LONE_IMAGE = (
     "SaliencyDiffusionAugment needs an image with its saliency map: a dict with 'image' and 'saliency_map', or an "
@@ -210,7 +210,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         lacking = [n for n, sample in enumerate(samples) if "saliency_map" not in sample]
         if self.predictor is None or not lacking:
             return {}
-        check_worker(self.predictor.editor.model.device, torch.cuda._is_in_bad_fork())
+        check_worker(self.predictor.model.device, torch.cuda._is_in_bad_fork())
         self.counts["map predicted"] += len(lacking)
         return dict(zip(lacking, self.predictor.predict([images[n].as_subclass(Tensor) for n in lacking]), strict=True))
 

@@ -22,21 +22,21 @@ from pathlib import Path
 
 import torch
 from observer_maps import other_viewers, true_maps
+from table2.grid import Trials
+from table2.paired import METRICS, Comparison, compare
+from table2.pool import Alternatives, HeldOut, TrainingPool
+from table2.preparation import fill_store, measure_budget, write_once
+from table2.pretraining import Pretraining, pretrained
+from table2.trial import PRESET, Recipe, run_trial
+from table2.variants import GRID, WITHOUT, Cell, find_cells
 from tqdm import tqdm
 
 from augsal_transforms import EditConfig, SaliencyEditor
-from augsal_transforms.data.coco import write_scenes
 from augsal_transforms.data.fixations import FixatedFolder
 from augsal_transforms.data.folders import SaliencyFolder
-from augsal_transforms.editor.calibration import Calibration
-from augsal_transforms.evaluation.cells import GRID, WITHOUT, Cell, find_cells
-from augsal_transforms.evaluation.grid import Trials
-from augsal_transforms.evaluation.paired import METRICS, Comparison, compare
-from augsal_transforms.evaluation.pool import Alternatives, HeldOut, TrainingPool
-from augsal_transforms.evaluation.preparation import fill_store, measure_budget, write_once
-from augsal_transforms.evaluation.pretraining import Pretraining, pretrained
-from augsal_transforms.evaluation.trial import PRESET, Recipe, run_trial
-from augsal_transforms.presets import definitions
+from augsal_transforms.diffusion.calibration import Calibration
+from augsal_transforms.metrics.presets import definitions
+from augsal_transforms.scenes.writer import write_scenes
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
 from compact_unisal import CompactUnisal

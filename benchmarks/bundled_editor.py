@@ -28,10 +28,10 @@ from torchvision.transforms.v2 import functional
 from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
 from augsal_transforms.data.folders import list_images
 from augsal_transforms.data.images import read_image, to_rgb_image
-from augsal_transforms.editor.canvas import resize
+from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.editor.edits import COLORS
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
-from augsal_transforms.evaluation.observed import SERIES, ObservedScene
+from augsal_transforms.gaze_study.synthetic import SERIES, ObservedScene
 from augsal_transforms.photometry import photometric_properties, weighted_mean
 
 CORE = 0.9  # where the edit mask is above this, an edit should arrive whole

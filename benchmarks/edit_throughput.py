@@ -32,8 +32,8 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_pil_image
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
-from augsal_transforms.data.observer import observe
-from augsal_transforms.data.scenes import render_scene
+from augsal_transforms.scenes.observer import observe
+from augsal_transforms.scenes.scenes import render_scene
 
 EDITS = [Contrast(1.5), Brightness(0.15), Color("red", 0.5), Color("blue", 0.5)]
 BARS = {  # of ours at J = 1, and of J = 4 for "released, k = 1" alone, on a GPU

@@ -28,10 +28,10 @@ from torchvision.transforms.v2.functional import to_pil_image
 from augsal_transforms import EditStore, SaliencyDiffusionAugment, SaliencyEditor
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
-from augsal_transforms.data.observer import blur_fixations, fixate
-from augsal_transforms.data.scenes import render_scene
-from augsal_transforms.generate import Generation
-from augsal_transforms.records import image_hash
+from augsal_transforms.generate.generation import Generation
+from augsal_transforms.scenes.observer import blur_fixations, fixate
+from augsal_transforms.scenes.scenes import render_scene
+from augsal_transforms.store.records import image_hash
 from augsal_transforms.tv_tensors import SaliencyMap
 
 SIZE, BAR = (480, 640), 0.70

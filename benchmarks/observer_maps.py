@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from table2.pool import Alternatives, Pair, read_edits, shrink
 from torch import Tensor
 
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
-from augsal_transforms.data.observer import fixation_density, observe
-from augsal_transforms.data.scenes import Scene, render_scene
-from augsal_transforms.evaluation.pool import Alternatives, Pair, read_edits, shrink
-from augsal_transforms.store import EditStore
+from augsal_transforms.scenes.observer import fixation_density, observe
+from augsal_transforms.scenes.scenes import Scene, render_scene
+from augsal_transforms.store.store import EditStore
 
 OTHERS = 9  # times that an image is shown to other viewers: as often as it is edited
 

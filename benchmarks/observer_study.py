@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from table2.spectral_residual import spectral_residual
 from torch import Tensor
 
 from augsal_transforms import Brightness, Color, SaliencyEditor
-from augsal_transforms.data.observer import fixation_density
-from augsal_transforms.data.spectral_residual import spectral_residual
 from augsal_transforms.editor.edits import COLORS, LUMA, toward_color
-from augsal_transforms.evaluation.observed import (
+from augsal_transforms.gaze_study.shift import FixationShift, summarise_shift
+from augsal_transforms.gaze_study.synthetic import (
     BRIGHTNESS,
     COLOR,
     CONTRAST,
@@ -30,8 +30,8 @@ from augsal_transforms.evaluation.observed import (
     edits_of_scene,
     gaze_rises,
 )
-from augsal_transforms.evaluation.shift import FixationShift, summarise_shift
 from augsal_transforms.photometry import weighted_mean
+from augsal_transforms.scenes.observer import fixation_density
 
 Row = tuple[str, str, str, bool | None]
 SCENES = 50

@@ -20,8 +20,8 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from PIL.Image import Image
 from torch import Tensor
 
-from augsal_transforms.editor.diffusion import DiffusionModel
-from augsal_transforms.editor.prompts import encode_prompts
+from augsal_transforms.diffusion.model import DiffusionModel
+from augsal_transforms.diffusion.prompts import encode_prompts
 
 RELEASED_LEVELS = (0, 0, 166, 332, 498, 664, 830)  # the released code begins at −1, which no noise table has
 GUIDANCE = 7.5

@@ -17,21 +17,21 @@ from pathlib import Path
 import torch
 from diffusers import UNet2DConditionModel
 from figures import Figure, report
+from table2.spectral_residual import spectral_residual
 from torch import Tensor
 
 from augsal_transforms import SaliencyPredictor
 from augsal_transforms.data.fixations import FixatedFolder, count_fixations
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
-from augsal_transforms.data.observer import blur_fixations, fixate, observe
-from augsal_transforms.data.scenes import Scene, render_scene
-from augsal_transforms.data.spectral_residual import spectral_residual
-from augsal_transforms.editor.batching import seeded_noise
-from augsal_transforms.editor.canvas import resize
+from augsal_transforms.diffusion.batching import seeded_noise
+from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.metrics import cc, kld, nss, sim
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
-from augsal_transforms.readouts.areas import draw_patches, pool_area, rectangles
 from augsal_transforms.readouts.features import decoder_convolutions, decoder_features
 from augsal_transforms.readouts.readouts import WEIGHTS, ReadoutConfig, Readouts
+from augsal_transforms.scenes.observer import blur_fixations, fixate, observe
+from augsal_transforms.scenes.scenes import Scene, render_scene
+from augsal_transforms.training.samples import draw_patches, pool_area, rectangles
 
 SERIES, OTHER_SERIES = 2025, 2026  # held out: nothing was trained or tuned on them
 PATCHES, BATCH = 8, 16
@@ -48,7 +48,7 @@ def metrics(prediction: Tensor, saliency_map: Tensor, fixations: Tensor) -> Tens
 
 def read(predictor: SaliencyPredictor, images: list[Tensor], areas: Tensor) -> tuple[Tensor, Tensor]:
     """What LLFR and HLFR say of areas (B, K, H, W) of images at the model's own size."""
-    model, readouts = predictor.editor.model, predictor.readouts
+    model, readouts = predictor.model, predictor.readouts
     latent = model.encode(torch.stack(images).float() / 255)
     noise = seeded_noise(images, [0] * len(images), latent)
     context = model.empty_prompt.expand(len(images), -1, -1)

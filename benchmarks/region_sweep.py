@@ -21,10 +21,10 @@ from bundled_editor import overlap
 from torch import Tensor
 
 from augsal_transforms import SaliencyEditor
-from augsal_transforms.editor.attention import cross_attention_layers
-from augsal_transforms.editor.prompts import locate_words
+from augsal_transforms.diffusion.attention import cross_attention_layers
+from augsal_transforms.diffusion.prompts import locate_words
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
-from augsal_transforms.evaluation.observed import ObservedScene
+from augsal_transforms.gaze_study.synthetic import ObservedScene
 
 SERIES = 31
 NOISE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4)

@@ -21,8 +21,8 @@ from counting import Cost, Method, alternate, measure_cost
 from figures import Figure, report
 
 from augsal_transforms import Brightness, EditConfig, SaliencyEditor
-from augsal_transforms.data.observer import observe
-from augsal_transforms.data.scenes import render_scene
+from augsal_transforms.scenes.observer import observe
+from augsal_transforms.scenes.scenes import render_scene
 
 BAR = 1.15
 Point = tuple[str, int, Method]  # the quantity, its value, and edits at that value

@@ -20,7 +20,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from augsal_transforms import Brightness, SaliencyEditor
-from augsal_transforms.editor.diffusion import locate_model
+from augsal_transforms.diffusion.hub import locate_model
 
 
 def build(folder: Path) -> None:

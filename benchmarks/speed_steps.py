@@ -26,8 +26,8 @@ from edit_throughput import EDITS, Inputs
 from sd15_on_cpu import build
 
 from augsal_transforms import SaliencyEditor
-from augsal_transforms.editor.diffusion import DiffusionModel
-from augsal_transforms.editor.prompts import encode_prompts
+from augsal_transforms.diffusion.model import DiffusionModel
+from augsal_transforms.diffusion.prompts import encode_prompts
 
 Step = tuple[str, Callable[[], object], Callable[[], object]]  # its name, the edits before it and after it
 COMPILED = "the networks compiled"

@@ -27,7 +27,7 @@ from torchvision.transforms import v2
 
 from augsal_transforms import AugmentedSaliencyLoss, EditStore, SaliencyDiffusionAugment, SaliencyEditor, SaliencyLoss
 from augsal_transforms.data.folders import SaliencyFolder
-from augsal_transforms.generate import Generation
+from augsal_transforms.generate.generation import Generation
 
 sys.path.append(str(Path(__file__).parents[1] / "examples"))
 from compact_unisal import CompactUnisal

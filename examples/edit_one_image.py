@@ -17,7 +17,7 @@ from torchvision.utils import save_image
 
 from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
 from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
-from augsal_transforms.data.scenes import SceneDataset
+from augsal_transforms.scenes.scenes import SceneDataset
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from editor_training.unet import noise_schedule, train_unet
 from editor_training.vae import encode_pool, train_vae
 
 from augsal_transforms import Calibration, SaliencyEditor, calibrate
-from augsal_transforms.data.scenes import render_scene
+from augsal_transforms.scenes.scenes import render_scene
 
 
 def main() -> None:

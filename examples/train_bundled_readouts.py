@@ -17,14 +17,14 @@ from pathlib import Path
 import torch
 
 from augsal_transforms import SaliencyEditor, SaliencyPredictor
-from augsal_transforms.data.annotated import AnnotatedFolder
-from augsal_transforms.data.observer import observe
-from augsal_transforms.data.scenes import render_scene
+from augsal_transforms.data.annotations import AnnotatedFolder
 from augsal_transforms.losses import correlation_coefficient, kl_divergence
-from augsal_transforms.readouts.launch import SERIES, START, one_of_several, render_once
 from augsal_transforms.readouts.readouts import WEIGHTS, Readouts
-from augsal_transforms.readouts.samples import TrainingConfig
-from augsal_transforms.readouts.training import ReadoutTraining
+from augsal_transforms.scenes.observer import observe
+from augsal_transforms.scenes.scenes import render_scene
+from augsal_transforms.training.launch import SERIES, START, one_of_several, render_once
+from augsal_transforms.training.readouts import ReadoutTraining
+from augsal_transforms.training.samples import TrainingConfig
 
 WIDTH, BLUR_SERIES = 64, 77
 BLURS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)  # latent cells
@@ -96,7 +96,7 @@ box (HLFR, {len(readouts.config.classes)} kinds of objects) and a saliency map (
 
 **For**: `SaliencyPredictor.from_pretrained("bundled")` on procedural scenes, tests, examples. **Not for** real
 photographs: neither the editor nor the readouts ever saw one, and the "people" whose gaze SR learned are a synthetic
-observer (`augsal_transforms.data.observer`).
+observer (`augsal_transforms.scenes.observer`).
 
 | | |
 |---|---|

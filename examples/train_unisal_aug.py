@@ -36,8 +36,8 @@ from augsal_transforms import AugmentedSaliencyLoss, SaliencyDiffusionAugment, S
 from augsal_transforms.adapters import unisal as unisal_adapter
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.data.layouts import open_layout
-from augsal_transforms.data.scenes import SceneDataset
 from augsal_transforms.metrics import cc, kld
+from augsal_transforms.scenes.scenes import SceneDataset
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -10,9 +10,9 @@ from torchvision.transforms.v2 import functional
 
 from augsal_transforms import EditStore, SaliencyEditor
 from augsal_transforms.data.layouts import open_layout
-from augsal_transforms.data.observer import blur_fixations, fixate
-from augsal_transforms.data.scenes import render_scene
-from augsal_transforms.generate import Generation
+from augsal_transforms.generate.generation import Generation
+from augsal_transforms.scenes.observer import blur_fixations, fixate
+from augsal_transforms.scenes.scenes import render_scene
 
 SIZE = (480, 640)  # SALICON's
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import save_tiny_pipeline
+from helpers.tiny import save_tiny_pipeline
 
 from augsal_transforms.editor.editor import SaliencyEditor
 

@@ -11,7 +11,7 @@ import augsal_transforms
 
 def test_all_is_what_can_be_imported_and_everything_public_is_documented():
     exported = {name: getattr(augsal_transforms, name) for name in dir(augsal_transforms) if not name.startswith("_")}
-    about_exporting = {"TYPE_CHECKING", "Any", "import_module"}
+    about_exporting = {"TYPE_CHECKING", "Any", "Path", "import_module"}
     public = {name for name, value in exported.items() if not inspect.ismodule(value)} - about_exporting
     assert public == set(augsal_transforms.__all__)
     assert augsal_transforms.__all__ == sorted(augsal_transforms.__all__)
@@ -41,6 +41,16 @@ def test_the_adapters_folder_installs_inside_the_package():
     import augsal_transforms.adapters
 
     assert augsal_transforms.adapters.__doc__
+
+
+def test_a_checkout_that_shadows_an_install_has_the_adapters_too(tmp_path):
+    """A Python started in the checkout's root imports the checkout, whatever is installed."""
+    program = "import augsal_transforms.adapters.unisal as a, augsal_transforms as p; print(p.__file__, a.__file__)"
+    root = Path(augsal_transforms.__file__).parents[1]
+    command = [sys.executable, "-S", "-c", f"import sys; sys.path[1:] = {sys.path!r}; {program}"]
+    run = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    package, adapter = map(Path, run.stdout.split())
+    assert package.parent.parent == adapter.parent.parent == root
 
 
 def run(program):

@@ -7,9 +7,9 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from helpers.samples import Draws, Scenes, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import Draws, Scenes, scene
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
@@ -538,7 +538,7 @@ def predictor(editor):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         readouts = Readouts(ReadoutConfig.for_model(editor.model, ["dog"], width=8)).eval().requires_grad_(False)
-    return SaliencyPredictor(editor, readouts)
+    return SaliencyPredictor(editor.model, readouts, editor.name)
 
 
 def test_a_sample_without_a_map_gets_the_predictors_and_says_so(editor, predictor):

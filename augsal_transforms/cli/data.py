@@ -29,7 +29,7 @@ def scenes(
     size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 128,
 ) -> None:
     """Render procedural scenes with captions, objects, fixations and saliency maps of a synthetic observer."""
-    from augsal_transforms.data.coco import write_scenes
+    from augsal_transforms.scenes.writer import write_scenes
 
     with usage_errors():
         write_scenes(out, count, split=split, seed=seed, size=size)
@@ -103,7 +103,7 @@ def index(
     instances: Annotated[Path | None, typer.Option(help="COCO's instances.")] = None,
 ) -> None:
     """Write captions and object boxes of COCO's annotation files as one small file, which training reads instead."""
-    from augsal_transforms.data.index import make_index, write_index
+    from augsal_transforms.data.annotations import make_index, write_index
 
     with usage_errors():
         if not (captions or instances):

@@ -17,7 +17,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Tell versions, GPU, models on disk and space; never connects. Exit code 3 if what was asked for is missing."""
-    from augsal_transforms.doctor import examine
+    from augsal_transforms.cli.examine import examine
 
     findings = examine(editor, store)
     if as_json:

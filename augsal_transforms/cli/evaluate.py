@@ -32,7 +32,7 @@ def evaluate(
     from augsal_transforms.data.fixations import FixatedFolder
     from augsal_transforms.evaluation.evaluate import evaluate as score
     from augsal_transforms.evaluation.models import load_model, read_predictions, run_model
-    from augsal_transforms.presets import find_preset
+    from augsal_transforms.metrics.presets import find_preset
 
     with usage_errors():
         find_preset(preset)

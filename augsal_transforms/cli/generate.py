@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from augsal_transforms import SaliencyEditor
-    from augsal_transforms.generate import Generation
+    from augsal_transforms.generate.generation import Generation
 
 
 def generate(
@@ -48,7 +48,7 @@ def generate(
     from functools import partial
 
     from augsal_transforms.data.layouts import open_layout
-    from augsal_transforms.workers import from_offset, rank_and_world
+    from augsal_transforms.generate.launch import from_offset, rank_and_world
 
     with usage_errors():
         edits = parse_edits(kinds, contrast, brightness, color)
@@ -109,7 +109,7 @@ def open_generation(
     """What fills the store, in this process or in an actor."""
     from augsal_transforms import EditStore
     from augsal_transforms.data.layouts import open_layout
-    from augsal_transforms.generate import Generation
+    from augsal_transforms.generate.generation import Generation
 
     return Generation(open_editor(**options), EditStore(store), open_layout(*files), edits, seed=seed)
 
@@ -119,7 +119,7 @@ def open_editor(editor: str, device: str, dtype: str, batch_size: int | None, *,
     import torch
 
     from augsal_transforms import EditConfig, SaliencyEditor
-    from augsal_transforms.workers import own_device
+    from augsal_transforms.generate.launch import own_device
 
     place = own_device(os.environ, device)
     if dtype == "auto":
@@ -148,7 +148,7 @@ def _scan(generation: Generation, names: list[str], rank: int) -> Counter[str]:
 def _on_ray(make: Any, names: list[str], actors: int, device: str) -> Counter[str]:
     import torch
 
-    from augsal_transforms.ray_engine import generate_on_ray
+    from augsal_transforms.generate.ray import generate_on_ray
 
     gpus = 1.0 if device != "cpu" and torch.cuda.is_available() else 0.0
     return generate_on_ray(make, names, actors=actors, gpus=gpus)

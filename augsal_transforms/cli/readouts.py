@@ -29,10 +29,10 @@ def train_readouts(
 ) -> None:
     """Train the readouts of an editor, a saliency model among them; run it again to go on, or under torchrun."""
     from augsal_transforms import SaliencyEditor
-    from augsal_transforms.data.annotated import AnnotatedFolder
-    from augsal_transforms.readouts.launch import one_of_several, render_once
-    from augsal_transforms.readouts.samples import TrainingConfig
-    from augsal_transforms.readouts.training import ReadoutTraining
+    from augsal_transforms.data.annotations import AnnotatedFolder
+    from augsal_transforms.training.launch import one_of_several, render_once
+    from augsal_transforms.training.readouts import ReadoutTraining
+    from augsal_transforms.training.samples import TrainingConfig
 
     with usage_errors(), one_of_several(device) as (place, rank, wait):
         out.mkdir(parents=True, exist_ok=True)

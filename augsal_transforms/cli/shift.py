@@ -10,7 +10,7 @@ import typer
 from augsal_transforms.cli.errors import usage_errors
 
 if TYPE_CHECKING:
-    from augsal_transforms.evaluation.shift_report import ShiftStudy
+    from augsal_transforms.gaze_study.report import ShiftStudy
 
 
 def stimuli(
@@ -25,7 +25,7 @@ def stimuli(
     """Write originals and edits of a store as the pictures of a study of people (Sec. 5.4)."""
     from augsal_transforms import EditStore
     from augsal_transforms.data.layouts import open_layout
-    from augsal_transforms.evaluation.stimuli import write_stimuli
+    from augsal_transforms.gaze_study.stimuli import write_stimuli
 
     with usage_errors():
         dataset = open_layout(data, split, layout)
@@ -45,7 +45,7 @@ def shift(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, every edit's change too.")] = False,
 ) -> None:
     """Compare fixations on edits and originals: paired t-test, effect size, change by strength (Sec. 5.4)."""
-    from augsal_transforms.evaluation.study import read_study
+    from augsal_transforms.gaze_study.study import read_study
 
     with usage_errors():
         if (study is None) == (not observer):
@@ -53,13 +53,13 @@ def shift(
         found = read_study(study) if study else _observe(scenes)
         typer.echo(found.to_json() if as_json else found.table())
         if plot:
-            from augsal_transforms.evaluation.shift_figure import draw_shift
+            from augsal_transforms.gaze_study.report import draw_shift
 
             draw_shift(found, plot)
 
 
 def _observe(scenes: int) -> ShiftStudy:
     from augsal_transforms import SaliencyEditor
-    from augsal_transforms.evaluation.observed import observe_study
+    from augsal_transforms.gaze_study.synthetic import observe_study
 
     return observe_study(SaliencyEditor.from_pretrained("bundled"), scenes=scenes)

@@ -19,8 +19,8 @@ def verify(
 ) -> None:
     """Read every record of a store whole; exit code 3 if one is damaged."""
     from augsal_transforms import EditStore
-    from augsal_transforms.upkeep import damaged_records
-    from augsal_transforms.upkeep import repair as mend
+    from augsal_transforms.store.maintenance import damaged_records
+    from augsal_transforms.store.maintenance import repair as mend
 
     with usage_errors():
         opened = EditStore(store, readonly=not repair)
@@ -38,7 +38,7 @@ def gc(
 ) -> None:
     """Delete the temporary files and claims that killed processes left."""
     from augsal_transforms import EditStore
-    from augsal_transforms.upkeep import collect_garbage
+    from augsal_transforms.store.maintenance import collect_garbage
 
     with usage_errors():
         count = collect_garbage(EditStore(store, readonly=True), minutes=minutes)
@@ -50,7 +50,7 @@ def stats(
 ) -> None:
     """What a store holds."""
     from augsal_transforms import EditStore
-    from augsal_transforms.upkeep import statistics
+    from augsal_transforms.store.maintenance import statistics
 
     with usage_errors():
         found = statistics(EditStore(store, readonly=True))
@@ -72,7 +72,7 @@ def pack(
 ) -> None:
     """Write a store as WebDataset tar files; `tar xf` in a folder makes a store of them again."""
     from augsal_transforms import EditStore
-    from augsal_transforms.upkeep import pack as write
+    from augsal_transforms.store.maintenance import pack as write
 
     with usage_errors():
         shards = write(EditStore(store, readonly=True), out, shard_bytes=round(shard_gb * 1e9))

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from augsal_transforms.editor.calibration import Calibration, correct_gain, fit_decoder
-from augsal_transforms.editor.canvas import Canvas, check_images, to_unit_range
+from augsal_transforms.diffusion.calibration import Calibration, correct_gain, fit_decoder
+from augsal_transforms.diffusion.letterbox import Canvas, check_images, to_unit_range
 from augsal_transforms.editor.constraint import measure_deviations
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.photometry import weighted_mean

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from augsal_transforms.editor.forwards import replaced_forwards
+from augsal_transforms.diffusion.forwards import replaced_forwards
 
 if TYPE_CHECKING:
-    from augsal_transforms.editor.diffusion import DiffusionModel
+    from augsal_transforms.diffusion.model import DiffusionModel
 
 MARGIN = 6  # cells: with 3 a pixel of the bundled decoder is off by 1.2 grey levels, with 6 by 0.002
 

@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from augsal_transforms.config import EditConfig
-from augsal_transforms.editor.attention import cross_attention_layers
-from augsal_transforms.editor.batching import Batches, one_each, seeded_noise
-from augsal_transforms.editor.calibration import Calibration
-from augsal_transforms.editor.canvas import (
+from augsal_transforms.diffusion.attention import cross_attention_layers
+from augsal_transforms.diffusion.batching import Batches, one_each, seeded_noise
+from augsal_transforms.diffusion.calibration import Calibration
+from augsal_transforms.diffusion.hub import locate_model
+from augsal_transforms.diffusion.letterbox import (
     Canvas,
     check_images,
     check_saliency_maps,
@@ -30,18 +31,18 @@ from augsal_transforms.editor.canvas import (
     keep_mean,
     to_unit_range,
 )
+from augsal_transforms.diffusion.model import DiffusionModel, check_finite, load_model
+from augsal_transforms.diffusion.prompts import encode_prompts, locate_words
 from augsal_transforms.editor.constraint import allowed_strength
 from augsal_transforms.editor.crop import Norms, crop_residual, plan_crops, record_norms
-from augsal_transforms.editor.diffusion import DiffusionModel, check_finite, load_model, locate_model
 from augsal_transforms.editor.edits import Contrast, Edit
 from augsal_transforms.editor.passes import attention_depth, source_pass, target_pass
-from augsal_transforms.editor.prompts import encode_prompts, locate_words
 from augsal_transforms.editor.region import average_tokens, normalise, refine_region, select_region, soft_threshold
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, edited, unedited
 from augsal_transforms.editor.target import edit_latent, injection_weight, inserted_tokens
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 from augsal_transforms.randomness import keyed_generator, pixel_hash
-from augsal_transforms.readouts.gate import check_gate, check_told, read_properties, secant_strength
+from augsal_transforms.readouts.gate import check_gate, read_properties, secant_strength
 from augsal_transforms.readouts.readouts import Readouts, load_readouts
 
 
@@ -114,7 +115,7 @@ class SaliencyEditor:
                 f"got {self.config.attention_size}."
             )
         if self.gate is not None:
-            self.gate.check_editor(self.model, self.name)
+            self.gate.check_model(self.model, self.name)
             check_gate(self.gate, self.config)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -338,3 +339,15 @@ def _reload(
 ) -> SaliencyEditor:
     options: dict[str, Any] = {"config": config, "calibration": calibration, "gate": gate, "compile": compile}
     return replace(SaliencyEditor.from_pretrained(folder, device=device, dtype=dtype, **options), name=name)
+
+
+def check_told(analyses: Sequence[ImageAnalysis]) -> None:
+    """Refuse analyses of which LLFR has told nothing.
+
+    Raises:
+        ValueError: If one is of an editor without a gate.
+    """
+    if not all(len(analysis.told) for analysis in analyses):
+        raise ValueError(
+            "`analyses` must come from an editor with a `gate`, as this one is: call its own `analyse` on the images."
+        )

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.config import EditConfig
-from augsal_transforms.editor.attention import inject_cross_attention, record_cross_attention
-from augsal_transforms.editor.diffusion import DiffusionModel
+from augsal_transforms.diffusion.attention import inject_cross_attention, record_cross_attention
+from augsal_transforms.diffusion.model import DiffusionModel
 
 Trajectory = list[tuple[Tensor, Tensor]]  # the noisy latent and the noise predicted for it, per level
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augsal_transforms.editor.canvas import Canvas
+from augsal_transforms.diffusion.letterbox import Canvas
+from augsal_transforms.diffusion.prompts import Word
 from augsal_transforms.editor.crop import Crop
 from augsal_transforms.editor.edits import Color, Edit
-from augsal_transforms.editor.prompts import Word
 from augsal_transforms.photometry import PROPERTIES
 
 

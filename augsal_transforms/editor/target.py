@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.config import EditConfig
-from augsal_transforms.editor.calibration import Calibration
-from augsal_transforms.editor.diffusion import DiffusionModel
+from augsal_transforms.diffusion.calibration import Calibration
+from augsal_transforms.diffusion.model import DiffusionModel
+from augsal_transforms.diffusion.prompts import embed_tokens, locate_color
 from augsal_transforms.editor.edits import (
     COLORS,
     Brightness,
@@ -19,7 +20,6 @@ from augsal_transforms.editor.edits import (
     shift_color,
     toward_color,
 )
-from augsal_transforms.editor.prompts import embed_tokens, locate_color
 from augsal_transforms.editor.results import ImageAnalysis
 from augsal_transforms.photometry import weighted_mean
 

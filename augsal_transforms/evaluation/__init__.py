@@ -1,1 +1,1 @@
-"""What a prediction is worth: metrics over a data set."""
+"""Score predictions of a data set."""

@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from augsal_transforms import metrics
-from augsal_transforms.editor.canvas import resize
+from augsal_transforms.diffusion.letterbox import resize
+from augsal_transforms.evaluation.leave_one_out import FixationDataset, OtherImages, read_sample
 from augsal_transforms.evaluation.models import Predict
-from augsal_transforms.evaluation.others import FixationDataset, OtherImages, read_sample
-from augsal_transforms.presets import definitions
+from augsal_transforms.metrics.presets import definitions
 
 
 @dataclass(frozen=True, kw_only=True)

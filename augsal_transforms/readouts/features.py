@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from augsal_transforms.editor.diffusion import DiffusionModel
-from augsal_transforms.editor.forwards import replaced_forwards
+from augsal_transforms.diffusion.forwards import replaced_forwards
+from augsal_transforms.diffusion.model import DiffusionModel
 
 INITIAL_FAVOUR = 2.0  # added to the mixing logits of the favoured blocks: e² times the weight of the others
 

@@ -5,15 +5,14 @@ The passes that read an image and that make its edit are read as they run; no pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from augsal_transforms.config import EditConfig
-from augsal_transforms.editor.diffusion import DiffusionModel, check_finite
-from augsal_transforms.editor.results import ImageAnalysis
+from augsal_transforms.diffusion.model import DiffusionModel, check_finite
 from augsal_transforms.readouts.features import embed_timestep, record_features
 from augsal_transforms.readouts.readouts import Readouts
 
@@ -78,16 +77,4 @@ def check_gate(readouts: Readouts, config: EditConfig) -> None:
         raise ValueError(
             f"`gate` reads one noise level, {level}: `config` must have steps=1 and noise_level={level}, "
             f"got steps={config.steps} and noise_level={config.noise_level}."
-        )
-
-
-def check_told(analyses: Sequence[ImageAnalysis]) -> None:
-    """Refuse analyses of which LLFR has told nothing.
-
-    Raises:
-        ValueError: If one is of an editor without a gate.
-    """
-    if not all(len(analysis.told) for analysis in analyses):
-        raise ValueError(
-            "`analyses` must come from an editor with a `gate`, as this one is: call its own `analyse` on the images."
         )

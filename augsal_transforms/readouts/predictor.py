@@ -1,21 +1,37 @@
-"""SaliencyPredictor: a saliency model made of a frozen editor's features and trained readouts (Sec. 3)."""
+"""SaliencyPredictor: a saliency model made of a frozen diffusion model's features and trained readouts (Sec. 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from augsal_transforms.editor.batching import one_each, seeded_noise
-from augsal_transforms.editor.canvas import Canvas, check_images, to_unit_range
-from augsal_transforms.editor.editor import SaliencyEditor
+from augsal_transforms.diffusion.batching import Batches, one_each, seeded_noise
+from augsal_transforms.diffusion.hub import locate_model
+from augsal_transforms.diffusion.letterbox import Canvas, check_images, to_unit_range
+from augsal_transforms.diffusion.model import DiffusionModel, load_model
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.readouts import Readouts, load_readouts, save_readouts
+
+BATCH_SIZE = 8  # images; halved where memory does not hold them
+
+
+class HasModel(Protocol):
+    """Anything that holds a frozen model under a name, as a ``SaliencyEditor`` does."""
+
+    @property
+    def model(self) -> DiffusionModel:
+        """The frozen model."""
+
+    @property
+    def name(self) -> str:
+        """The name under which the model is found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,41 +39,49 @@ class SaliencyPredictor:
     """Predicts where people look; ``from_pretrained`` loads one.
 
     Attributes:
-        editor: Whose frozen networks the features come from.
-        readouts: What reads them.
-        name: What they were asked for by.
+        model: The frozen diffusion model whose features are read.
+        readouts: The readouts, trained on this model.
+        model_name: The name under which the model is found.
+        name: The name under which the readouts are found.
+        batches: Batches of images for the networks.
     """
 
-    editor: SaliencyEditor
+    model: DiffusionModel = field(repr=False)
     readouts: Readouts = field(repr=False)
+    model_name: str
     name: str = "readouts"
+    batches: Batches = field(default_factory=lambda: Batches(BATCH_SIZE), repr=False)
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path = "bundled", *, editor: str | SaliencyEditor | None = None, device: str = "cpu"
+        cls, name: str | Path = "bundled", *, editor: str | HasModel | None = None, device: str = "cpu"
     ) -> SaliencyPredictor:
-        """Load readouts, and their editor where none is given.
+        """Load readouts, and the diffusion model they belong to where none is given.
 
         Args:
-            name: ``"bundled"`` (on the bundled editor; it never saw a photograph) or a folder.
-            editor: The editor, or its name; ``None`` is the one that the readouts were trained on.
-            device: Where an editor that is loaded here runs.
+            name: ``"bundled"`` (on the bundled model; it never saw a photograph) or a folder of readouts.
+            editor: A ``SaliencyEditor``, whose model is shared, or the name of a model; ``None`` is the model that
+                the readouts were trained on.
+            device: Device for a model that is loaded here.
 
         Raises:
             FileNotFoundError: If there are no readouts.
-            ValueError: If they were trained on another editor.
+            ValueError: If they were trained on another model.
         """
         readouts, trained_on = load_readouts(name)
-        if not isinstance(editor, SaliencyEditor):
-            editor = SaliencyEditor.from_pretrained(editor or trained_on, device=device)
-        return cls(editor, readouts.to(editor.model.device), str(name))
+        if editor is None or isinstance(editor, str):
+            model_name = editor or trained_on
+            model = load_model(locate_model(model_name), device=torch.device(device), dtype=torch.float32)
+        else:
+            model, model_name = editor.model, editor.name
+        return cls(model, readouts.to(model.device), model_name, str(name))
 
     def __post_init__(self) -> None:
-        self.readouts.check_editor(self.editor.model, self.editor.name)
+        self.readouts.check_model(self.model, self.model_name)
 
     def save(self, folder: Path) -> None:
         """Write the readouts, half precision, with a fingerprint of the U-Net they belong to."""
-        save_readouts(self.readouts, folder, self.editor.name)
+        save_readouts(self.readouts, folder, self.model_name)
 
     @torch.no_grad()
     def predict(self, images: list[Tensor] | Tensor, *, seed: int | Sequence[int] = 0) -> list[Tensor]:
@@ -73,14 +97,13 @@ class SaliencyPredictor:
         """
         images = check_images(images)
         seeds = one_each("seed", [seed] * len(images) if isinstance(seed, int) else seed, images)
-        model, config = self.editor.model, self.editor.config
-        plan = (config.resolution or model.resolution, model.multiple)
+        plan = (self.model.resolution, self.model.multiple)
         canvases = [Canvas.plan((image.shape[-2], image.shape[-1]), *plan) for image in images]
         jobs = list(zip(images, seeds, canvases, strict=True))
-        return self.editor.batches.run(self._predict_batch, jobs, [canvas.outer for canvas in canvases])
+        return self.batches.run(self._predict_batch, jobs, [canvas.outer for canvas in canvases])
 
     def _predict_batch(self, jobs: list[tuple[Tensor, int, Canvas]]) -> list[Tensor]:
-        model, config = self.editor.model, self.readouts.config
+        model, config = self.model, self.readouts.config
         placed = torch.stack([canvas.place(to_unit_range(image).to(model.device)) for image, _, canvas in jobs])
         latent = model.encode(placed)
         noise = seeded_noise([image for image, *_ in jobs], [seed for _, seed, _ in jobs], latent)

@@ -11,8 +11,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from augsal_transforms.editor.calibration import fingerprint
-from augsal_transforms.editor.diffusion import DiffusionModel
+from augsal_transforms.diffusion.calibration import fingerprint
+from augsal_transforms.diffusion.model import DiffusionModel
 from augsal_transforms.readouts.features import Aggregator, decoder_convolutions
 from augsal_transforms.readouts.heads import ClassReadout, PhotometricReadout, SaliencyReadout
 
@@ -105,15 +105,15 @@ class Readouts(nn.Module):
         low, high = self.aggregate(taps, time_embedding, latent)
         return self.photometric(low, patches), self.classify(high, boxes), self.saliency(low, high)
 
-    def check_editor(self, model: DiffusionModel, name: str) -> None:
-        """Refuse the model of an editor called ``name`` if they were trained on another U-Net.
+    def check_model(self, model: DiffusionModel, name: str) -> None:
+        """Refuse a model called ``name`` if the readouts were trained on another U-Net.
 
         Raises:
             ValueError: If they were.
         """
         if fingerprint(model.folder, "unet") != self.config.unet:
             raise ValueError(
-                f"The readouts were trained on the U-Net of another editor than {name!r}. "
+                f"The readouts were trained on the U-Net of another model than {name!r}. "
                 "`SaliencyPredictor.from_pretrained(FOLDER)` finds their own; or train readouts for this one: "
                 f"augsal train-readouts --editor {name} --data DIR --out FOLDER"
             )

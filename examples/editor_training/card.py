@@ -13,9 +13,9 @@ from editor_training.unet import DROPPED, GROUNDING_WEIGHT, SNR_LIMIT, noise_sch
 from torchvision.utils import make_grid, save_image
 
 from augsal_transforms import SaliencyEditor
-from augsal_transforms.data.scenes import Scene
-from augsal_transforms.editor.diffusion import DiffusionModel
+from augsal_transforms.diffusion.model import DiffusionModel
 from augsal_transforms.photometry import PROPERTIES
+from augsal_transforms.scenes.scenes import Scene
 
 SAMPLES, SAMPLE_STEPS, GUIDANCE = 32, 50, 4.0
 
@@ -43,7 +43,7 @@ photographs use `"sd-v1-5"`.
 
 | | |
 |---|---|
-| data | {scenes} procedural scenes (`augsal_transforms.data.scenes`), series {SEED}, and their captions |
+| data | {scenes} procedural scenes (`augsal_transforms.scenes.scenes`), series {SEED}, and their captions |
 | VAE | {vae_steps} steps of 8 crops of 64 px, the latent tied to colour; \
 held-out scenes {reconstruction_psnr(editor, held_out):.1f} dB |
 | U-Net and text encoder | {unet_steps} steps of 16, min-SNR (γ = {SNR_LIMIT:g}), {DROPPED:.0%} dropped captions, \

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from augsal_transforms.data.scenes import render_scene
+from augsal_transforms.scenes.scenes import render_scene
 
 SEED = 1  # scenes of this series are for training the editor only
 MAX_NAMED, GRID = 3, 16

@@ -15,8 +15,8 @@ from editor_training.tokenizer import MAX_TOKENS
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from augsal_transforms.editor.attention import record_cross_attention
-from augsal_transforms.editor.prompts import locate_words
+from augsal_transforms.diffusion.attention import record_cross_attention
+from augsal_transforms.diffusion.prompts import locate_words
 
 BATCH = 16
 DROPPED = 0.1  # of the captions, so that the model also knows what an image without one looks like

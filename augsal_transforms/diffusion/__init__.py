@@ -1,0 +1,1 @@
+"""The frozen diffusion model: its networks, prompts, attention, letterbox, batches and calibration."""

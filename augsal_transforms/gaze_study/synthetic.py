@@ -1,0 +1,93 @@
+"""Procedural scenes, the synthetic observer's maps of them, and what edits do to its gaze: no study of people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count as integers
+from itertools import islice
+
+from torch import Tensor
+
+from augsal_transforms.editor.editor import SaliencyEditor
+from augsal_transforms.editor.edits import COLORS, Brightness, Color, Contrast, Edit
+from augsal_transforms.editor.results import ImageAnalysis
+from augsal_transforms.gaze_study.report import ShiftStudy
+from augsal_transforms.gaze_study.shift import GazeChange, gaze_changes
+from augsal_transforms.scenes.observer import fixation_density, observe
+from augsal_transforms.scenes.scenes import Scene, SceneObject, render_scene
+
+SERIES = 2024  # held out: nothing was trained or tuned on it
+BRIGHTNESS, CONTRAST, COLOR = (0.05, 0.15, 0.25), (1.2, 1.5, 1.8), (0.3, 0.55, 0.8)
+Judge = Callable[[Tensor, int], Tensor]
+
+
+@dataclass
+class ObservedScene:
+    """A scene, the observer's map of it, and the object under the map's peak, where there is one."""
+
+    scene: Scene
+    saliency_map: Tensor
+    peak: SceneObject | None
+
+    @classmethod
+    def render(cls, index: int, series: int) -> ObservedScene:
+        """Scene ``index`` of a series, as the observer sees it."""
+        scene = render_scene(index, series)
+        saliency_map = observe(scene.image, scene.objects, seed=index)
+        row, column = divmod(int(saliency_map[0].argmax()), saliency_map.shape[-1])
+        under = [thing for thing in scene.objects if thing.mask[row, column]]
+        return cls(scene, saliency_map, under[0] if under else None)
+
+
+def edits_of_scene(number: int) -> list[Edit]:
+    """Three kinds at three strengths, weak to strong; each scene has the next colour."""
+    color = list(COLORS)[number % len(COLORS)]
+    kinds = [Brightness(a) for a in BRIGHTNESS], [Contrast(a) for a in CONTRAST], [Color(color, a) for a in COLOR]
+    return [edit for kind in kinds for edit in kind]
+
+
+def analyse_scenes(
+    editor: SaliencyEditor, samples: Sequence[ObservedScene]
+) -> list[tuple[ObservedScene, ImageAnalysis]]:
+    """Scenes with their regions; those without an object under the peak or with an empty region are left out."""
+    seen = [s for s in samples if s.peak is not None]
+    analysed = editor.analyse(
+        [s.scene.image for s in seen], [s.saliency_map for s in seen], [s.scene.caption for s in seen]
+    )
+    return [(s, a) for s, a in zip(seen, analysed, strict=True) if a.edit_mask.any()]
+
+
+def gaze_rises(
+    judge: Judge, originals: Sequence[Tensor], edited: Sequence[Tensor], regions: Sequence[Tensor]
+) -> Tensor:
+    """``gaze_changes`` of a judge, from an image and the number of its original to its gaze: (scenes, edits each)."""
+    each = len(edited) // len(originals)
+    before = [judge(image, n) for n, image in enumerate(originals)]
+    return gaze_changes(before, [judge(image, n // each) for n, image in enumerate(edited)], regions)
+
+
+def observe_study(editor: SaliencyEditor, *, scenes: int = 50, series: int = SERIES) -> ShiftStudy:
+    """The study that people would make, made by the synthetic observer on edits of procedural scenes.
+
+    Args:
+        editor: One trained on scenes, as ``"bundled"`` is.
+        scenes: How many; those with an empty region are left out.
+        series: Which.
+    """
+    rendered = (ObservedScene.render(index, series) for index in integers())
+    pairs = analyse_scenes(editor, list(islice((s for s in rendered if s.peak is not None), scenes)))
+    analyses, shown = [a for _, a in pairs], [s.scene for s, _ in pairs]
+    edits = [edits_of_scene(number) for number in range(len(pairs))]
+
+    def observer(image: Tensor, number: int) -> Tensor:
+        return fixation_density(image, shown[number].objects)
+
+    edited = [result.image for result in editor.apply(analyses, edits)]
+    rises = gaze_rises(observer, [s.image for s in shown], edited, [a.edit_mask for a in analyses])
+    changes = [
+        GazeChange(f"scene {number}", edit.kind, edit.strength, change)
+        for number, row in enumerate(rises.tolist())
+        for edit, change in zip(edits[number], row, strict=True)
+    ]
+    return ShiftStudy(source="synthetic observer, which is no person", changes=tuple(changes))

@@ -1,0 +1,1 @@
+"""Train readouts of an editor."""

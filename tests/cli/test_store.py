@@ -1,0 +1,111 @@
+import json
+import os
+
+import pytest
+from helpers.datasets import write_folder
+from helpers.records import filled
+from typer.testing import CliRunner
+
+from augsal_transforms import Brightness, Color, Contrast, EditStore
+from augsal_transforms.cli import app
+from augsal_transforms.cli.generate import open_editor, parse_edits
+
+
+@pytest.fixture
+def store(tmp_path):
+    return filled(EditStore(tmp_path / "store"))
+
+
+def augsal(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [Contrast((1.2, 1.8)), Brightness((0.05, 0.25)), Color(alpha=(0.3, 0.8))]),
+        ({"kinds": "color,contrast", "contrast": "1.5"}, [Color(alpha=(0.3, 0.8)), Contrast(1.5)]),
+        ({"kinds": "color", "color": "red,blue:0.3:0.5"}, [Color(("red", "blue"), (0.3, 0.5))]),
+        ({"kinds": "color", "color": "red:0.4"}, [Color("red", 0.4)]),
+        ({"kinds": "color", "color": "red"}, [Color("red")]),
+        ({"kinds": "brightness", "brightness": "-0.2:-0.1"}, [Brightness((-0.2, -0.1))]),
+    ],
+)
+def test_kinds_and_strengths_are_read_as_they_are_typed(options, expected):
+    defaults = {"kinds": "contrast,brightness,color", "contrast": "1.2:1.8", "brightness": "0.05:0.25"}
+    assert parse_edits(**{**defaults, "color": "0.3:0.8", **options}) == expected
+
+
+def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
+    data = write_folder(tmp_path / "data", 3)
+    given = ("generate", "--data", data, "--store", tmp_path / "store", "--editor", sd1_folder, "--device", "cpu")
+    told = augsal(*given, "--dry-run", "--json")
+    estimate = json.loads(told.stdout)
+    assert (estimate["images"], estimate["edits"]) == (3, 9)
+    assert list(EditStore(tmp_path / "store").records()) == []
+    assert "9 edits of 3 images are lacking" in augsal(*given, "--dry-run").stdout
+    assert "made 6 · reused 0 · refused 0 · failed 0" in augsal(*given, "--limit", 2).stdout
+    (data / "images" / "train" / "photo-2.png").write_bytes(b"no image")
+    result = augsal(*given, "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout) == {"made": 0, "reused": 6, "refused": 0, "failed": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--kinds", "blur"], "--kinds must be among contrast, brightness, color"),
+        (["--contrast", "strong"], "--contrast must be a strength or low:high"),
+        (["--contrast", "9"], "`alpha` of Contrast"),
+        (["--color", "mauve:0.3"], "`color` must be among"),
+        (["--shard", "3/2"], "--shard must be i/n"),
+        (["--engine", "spark"], "--engine must be scan or ray"),
+        (["--dtype", "int8"], "--dtype must be auto"),
+        (["--data", "nowhere"], "nowhere is not a folder"),
+    ],
+)
+def test_mistakes_in_generate_are_one_line_and_exit_with_two(tmp_path, sd1_folder, options, words):
+    data = write_folder(tmp_path / "data", 1)
+    given = ["--data", data, "--store", tmp_path / "store", "--editor", sd1_folder, "--device", "cpu"]
+    result = augsal("generate", *given, *options)
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_verify_names_what_is_damaged_and_repair_deletes_it(store):
+    assert augsal("verify", "--store", store.folder).stdout == "8 sound · 0 damaged\n"
+    path = next(store.records())
+    path.write_bytes(path.read_bytes()[:-1])
+    result = augsal("verify", "--store", store.folder)
+    assert result.exit_code == 3
+    assert result.stdout == f"damaged: {path}\n7 sound · 1 damaged\n"
+    result = augsal("verify", "--store", store.folder, "--repair")
+    assert result.exit_code == 0
+    assert result.stdout == f"damaged: {path}, deleted\n7 sound · 1 damaged\n"
+    assert not path.exists()
+
+
+def test_stats_gc_and_pack_tell_what_they_found(store, tmp_path):
+    assert json.loads(augsal("stats", "--store", store.folder, "--json").stdout)["edits"] == 8
+    assert "8 edits of 2 images" in augsal("stats", "--store", store.folder).stdout
+    leftover = next(store.records()).with_suffix(".incomplete")
+    leftover.write_bytes(b"half")
+    os.utime(leftover, (0, 0))
+    assert augsal("gc", "--store", store.folder).stdout == "1 deleted\n"
+    assert "1 file in" in augsal("pack", "--store", store.folder, "--out", tmp_path / "tars").stdout
+    again = augsal("pack", "--store", store.folder, "--out", tmp_path / "tars")
+    assert again.exit_code == 2
+    assert "already" in again.output
+
+
+@pytest.mark.parametrize("command", ["verify", "stats", "gc", "pack"])
+def test_a_store_that_is_not_there_is_a_mistake(command, tmp_path):
+    more = ["--out", tmp_path / "tars"] if command == "pack" else []
+    result = augsal(command, "--store", tmp_path / "absent", *more)
+    assert result.exit_code == 2
+    assert "no store of edits" in result.output
+
+
+def test_a_batch_on_the_cpu_is_of_eight_unless_it_is_said(sd1_folder):
+    batches = [open_editor(str(sd1_folder), "cpu", "auto", size, compile=bool(size)).batches for size in (None, 3)]
+    assert [(batch.size, batch.filled) for batch in batches] == [(8, False), (3, True)]

@@ -1,0 +1,152 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import PIL.Image
+import pytest
+import torch
+from scipy.io import savemat
+from torchvision.transforms.v2.functional import to_pil_image
+
+from augsal_transforms.data.fixations import count_fixations
+from augsal_transforms.scenes.observer import blur_fixations, fixate
+from augsal_transforms.scenes.scenes import render_scene
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(script, *arguments, cwd):
+    command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
+    return subprocess.run(command, check=True, cwd=cwd, capture_output=True, text=True).stdout
+
+
+def test_one_image_is_edited(tmp_path):
+    output = run("edit_one_image.py", cwd=tmp_path)
+    assert "contrast" in output
+    with PIL.Image.open(tmp_path / "edited.png") as picture:
+        assert picture.size[0] > 5 * 128
+
+
+def test_training_with_and_without_augmentation(tmp_path):
+    output = run("train_unisal_aug.py", "--smoke", cwd=tmp_path)
+    assert "without" in output
+    assert "8 held-out scenes" in output
+    assert (tmp_path / "edits.png").exists()
+
+
+def test_training_on_a_folder_in_salicons_layout(tmp_path):
+    from augsal_transforms.scenes.scenes import SceneDataset
+
+    for kind in ("images", "maps"):
+        (tmp_path / kind / "train").mkdir(parents=True)
+    for sample in (SceneDataset(4, seed=77)[n] for n in range(4)):
+        to_pil_image(sample["image"]).save(tmp_path / f"images/train/{sample['image_id']}.jpg")
+        to_pil_image(sample["saliency_map"]).save(tmp_path / f"maps/train/{sample['image_id']}.png")
+    output = run("train_unisal_aug.py", "--smoke", "--data", tmp_path, cwd=tmp_path)
+    assert "4 images" in output
+    assert "no val split" in output
+
+
+def test_tables_1_and_2_on_scenes_and_again_without_a_training(tmp_path):
+    output = run("reproduce_table2.py", "--smoke", cwd=tmp_path)
+    assert "4 images to train on; measured on 4 held-out scenes" in output
+    for name in ("UNISAL", "SimpleNet", "DeepGaze IIE", "TempSAL"):
+        assert f"compact {name}: 4 trials" in output
+        assert output.count(f"compact {name} ") == 5  # a row a metric
+    assert "SaliencyPredictor" in output
+    assert run("reproduce_table2.py", "--smoke", cwd=tmp_path).count(": 0 trials") == 4
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run("reproduce_table2.py", "--smoke", "--editor", "sd-v1-5", cwd=tmp_path)
+    assert "made with editor = 'bundled', not 'sd-v1-5'" in error.value.stderr
+
+
+MIT1003 = ("ALLSTIMULI/i{n}.jpeg", "ALLFIXATIONMAPS/i{n}_fixMap.jpg", "ALLFIXATIONMAPS/i{n}_fixPts.jpg")
+CAT2000 = (
+    "trainSet/Stimuli/{category}/{n:03d}.jpg",
+    "trainSet/FIXATIONMAPS/{category}/{n:03d}.jpg",
+    "trainSet/FIXATIONLOCS/{category}/{n:03d}.mat",
+)
+
+
+def write_undivided(folder, places):
+    """Six scenes as MIT1003's or CAT2000's images, maps and fixations."""
+    for n in range(6):
+        scene = render_scene(n, seed=77)
+        points = fixate(scene.image, scene.objects, seed=n)
+        fixation_map = (count_fixations(points, (128, 128)) > 0).mul(255).to(torch.uint8)
+        pictures = (scene.image, blur_fixations(points, (128, 128)), fixation_map)
+        for place, picture in zip(places, pictures, strict=True):
+            path = folder / place.format(n=n, category=("Action", "Noisy")[n % 2])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".mat":
+                savemat(path, {"fixLocs": picture[0].numpy()})
+            else:
+                to_pil_image(picture).save(path, quality=95)
+
+
+@pytest.mark.parametrize(("dataset", "places"), [("mit1003", MIT1003), ("cat2000", CAT2000)])
+def test_tables_1_and_2_on_an_undivided_data_set(tmp_path, dataset, places):
+    write_undivided(tmp_path / "data", places)
+    output = run("reproduce_table2.py", "--smoke", "--data", "data", "--dataset", dataset, cwd=tmp_path)
+    assert f"4 images to train on; measured on {dataset}, 2 of 6 images, held out by name" in output
+    assert "nan" not in output.split("Table 1")[0]
+
+
+def test_a_data_set_is_not_taken_for_another(tmp_path):
+    write_undivided(tmp_path / "data", MIT1003)
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run("reproduce_table2.py", "--smoke", "--data", "data", "--dataset", "cat2000", cwd=tmp_path)
+    assert "has the layout 'mit1003', not 'cat2000'" in error.value.stderr
+
+
+def test_table_2_of_checkouts(tmp_path):
+    upstreams = Path(__file__).parents[1] / "helpers" / "upstreams"
+    checkouts = [part for name in ("unisal", "simplenet", "deepgaze") for part in (f"--{name}", upstreams / name)]
+    output = run("reproduce_table2.py", "--smoke", *checkouts, cwd=tmp_path)
+    for name in ("UNISAL", "SimpleNet", "DeepGaze IIE"):
+        assert f"\n{name}: 4 trials" in output
+    assert "compact" not in output
+
+
+@pytest.mark.slow
+def test_the_exact_sd15_configuration_edits_a_512_px_image_on_the_cpu(tmp_path):
+    output = run("../benchmarks/sd15_on_cpu.py", "--folder", tmp_path / "sd15", cwd=tmp_path)
+    assert "U-Net 859.52 M, VAE 83.65 M, text encoder 123.06 M" in output
+    assert "region (1, 16, 16), latent (1, 4, 64, 64)" in output
+    assert "equal to the bit: True" in output
+    assert float(output.split("peak memory ")[1].split()[0]) < 24
+
+
+@pytest.mark.slow
+def test_the_bundled_editor_can_be_trained_again(tmp_path):
+    run("train_bundled_editor.py", "--smoke", "--out", tmp_path / "editor", "--runs", tmp_path / "runs", cwd=tmp_path)
+    assert (tmp_path / "editor" / "augsal_calibration.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_bundled_readouts_can_be_trained_again(tmp_path):
+    arguments = ("--smoke", "--out", tmp_path / "readouts", "--runs", tmp_path / "runs")
+    run("train_bundled_readouts.py", *arguments, cwd=tmp_path)
+    assert (tmp_path / "readouts" / "augsal_readouts.safetensors").exists()
+    assert "16 kinds of objects" in (tmp_path / "readouts" / "README.md").read_text()
+
+
+def test_simplenet_is_trained_through_the_adapter(tmp_path):
+    checkout = Path(__file__).parents[1] / "helpers" / "upstreams/simplenet"
+    output = run("train_simplenet_aug.py", "--simplenet", checkout, "--smoke", cwd=tmp_path)
+    assert "edits found for 4 of 4 training images" in output
+    assert "edited items in 2 training passes" in output
+
+
+@pytest.mark.upstream
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unisal", "simplenet", "tempsal", "deepgaze"])
+def test_the_real_upstreams_are_trained_through_their_adapters(tmp_path, name):
+    checkout = os.environ.get(f"AUGSAL_UPSTREAM_{name.upper()}")
+    if not checkout:
+        pytest.skip(f"upstream: set AUGSAL_UPSTREAM_{name.upper()} to a checkout to run")
+    script = "train_deepgaze2e_aug.py" if name == "deepgaze" else f"train_{name}_aug.py"
+    output = run(script, f"--{name}", checkout, "--smoke", cwd=tmp_path)
+    assert "edits found for 4 of 4 training images" in output
+    assert "edited items in 2 training passes" in output

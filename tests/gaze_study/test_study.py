@@ -1,0 +1,109 @@
+import numpy as np
+import PIL.Image
+import pytest
+from helpers.studies import HALF, RISE, P, T, write_study, write_table
+
+from augsal_transforms.gaze_study.study import read_edit_table, read_study
+
+
+def test_a_shift_of_known_size_is_found(tmp_path):
+    """A hit more of four, on half of the image, is (1/4) / (1/2) = 0.5."""
+    found = read_study(write_study(tmp_path, RISE))
+    assert [change.change for change in found.changes] == [0, 0.5, 0.5, 0.5, 0.5, 1]
+    shift = found.kinds["contrast"].shift
+    assert (shift.images, shift.undefined) == (3, 0)
+    assert (shift.t, shift.p, shift.effect) == pytest.approx((T, P, 2))
+    assert (found.fixations, found.outside, found.unseen) == (36, 0, ())
+
+
+def test_no_shift_is_not(tmp_path):
+    """Changes 0.5, −0.5 and 0 at both strengths."""
+    found = read_study(write_study(tmp_path, {"a": (2, 3, 3), "b": (2, 1, 1), "c": (2, 2, 2)}))
+    shift = found.kinds["contrast"].shift
+    assert (shift.t, shift.p) == (0, 1)
+
+
+def test_images_that_nobody_looked_at_stay_and_are_counted(tmp_path):
+    found = read_study(write_study(tmp_path, {**RISE, "d": (None, 2, 2), "e": (2, None, 3)}))
+    assert set(found.unseen) == {"d", "e-1.2"}
+    assert len(found.changes) == 10
+    kind = found.kinds["contrast"]
+    assert (kind.shift.images, kind.shift.undefined) == (4, 1)
+    assert [at.images for at in kind.shift.by_strength] == [3, 4]
+
+
+def test_fixations_outside_the_image_are_left_out_and_counted(tmp_path):
+    folder = write_study(tmp_path, RISE)
+    with (folder / "fixations.csv").open("a") as file:
+        file.write("a,-0.1,0\na,2,1\npractice,1,1\n")
+    found = read_study(folder)
+    assert (found.fixations, found.outside) == (36, 2)
+    assert found.changes[0].change == 0
+
+
+def test_fixation_maps_do_as_well_as_a_table(tmp_path):
+    folder = write_study(tmp_path, {"a": (2, 3), "b": (2, 3)}, alphas=(1.5,))
+    (folder / "fixations.csv").unlink()
+    (folder / "fixations").mkdir()
+    for name, fixated in (("a", [0, 1]), ("a-1.5", [0, 2]), ("b", [1, 3]), ("b-1.5", [0, 1, 2])):
+        fixation_map = np.zeros(4, np.uint8)
+        fixation_map[fixated] = 255
+        PIL.Image.fromarray(fixation_map.reshape(2, 2)).save(folder / "fixations" / f"{name}.png")
+    # Left are pixels 0 and 2: shares 1 → 2, and 0 → 4/3.
+    assert [change.change for change in read_study(folder).changes] == pytest.approx([1, 4 / 3])
+
+
+def test_an_edit_s_own_mask_goes_before_its_original_s(tmp_path):
+    folder = write_study(tmp_path, RISE)
+    PIL.Image.fromarray(255 - HALF).save(folder / "masks" / "c-1.8.png")
+    assert read_study(folder).changes[-1].change == -1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: (f / "edits.csv").unlink(), "edits.csv is missing: `augsal stimuli` writes it"),
+        (lambda f: write_table(f / "edits.csv", ("edit", "original"), []), "it lacks alpha, kind"),
+        (lambda f: edits(f, ("a-2", "a", "contrast", "strong")), "line 2: alpha must be a number, got 'strong'"),
+        (lambda f: edits(f, ("a-2", "a", "contrast", "nan")), "line 2: alpha must be a number, got 'nan'"),
+        (lambda f: edits(f), "edits.csv names no edit"),
+        (
+            lambda f: write_table(f / "fixations.csv", ("image", "x", "y"), [("z", 1, 1)]),
+            "no fixation of an image that",
+        ),
+        (lambda f: write_table(f / "fixations.csv", ("x", "y", "image"), [(1, 1)]), "line 2: .*got None"),
+        (lambda f: edits(f, ("z-2", "z", "contrast", 2)), "line 2: there is neither"),
+        (lambda f: edits(f, ("a-2", "a", "color", 2), ("a-2", "a", "color", 3)), "'a-2' more than once"),
+        (lambda f: edits(f, ("a", "a", "color", 2)), "'a' more than once"),
+        (lambda f: (f / "fixations.csv").unlink(), "has no fixations of what edits.csv names"),
+        (
+            lambda f: PIL.Image.new("L", (3, 2), 255).save(f / "masks" / "a-1.8.png"),
+            r"must have \(2, 2\) \(H, W\) as its original's",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_said(tmp_path, spoil, words):
+    folder = write_study(tmp_path, RISE)
+    spoil(folder)
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
+        read_study(folder)
+
+
+def edits(folder, *rows):
+    write_table(folder / "edits.csv", ("edit", "original", "kind", "alpha"), rows)
+
+
+def test_fixations_of_another_frame_are_refused(tmp_path):
+    folder = write_study(tmp_path, RISE)
+    (folder / "fixations.csv").unlink()
+    (folder / "fixations").mkdir()
+    PIL.Image.new("L", (4, 4), 255).save(folder / "fixations" / "a.png")
+    with pytest.raises(ValueError, match=r"'a' lie in a frame of \(4, 4\), its mask is \(2, 2\)"):
+        read_study(folder)
+
+
+def test_tables_of_spreadsheets_are_read(tmp_path):
+    folder = write_study(tmp_path, RISE)
+    table = folder / "edits.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())  # the byte-order mark that Excel writes
+    assert len(read_edit_table(folder)) == 6

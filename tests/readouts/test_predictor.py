@@ -1,0 +1,103 @@
+import json
+
+import pytest
+import torch
+
+from augsal_transforms import SaliencyEditor, SaliencyPredictor
+from augsal_transforms.readouts.predictor import upsample
+from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
+
+CLASSES = ("dog", "cat", "bus")
+
+
+@pytest.fixture(scope="module")
+def predictor(editor):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        readouts = Readouts(ReadoutConfig.for_model(editor.model, CLASSES, width=16)).eval()
+    return SaliencyPredictor(editor.model, readouts, editor.name)
+
+
+def picture(height, width, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (3, height, width), generator=generator, dtype=torch.uint8)
+
+
+def test_maps_have_each_images_own_size_and_a_maximum_of_one(predictor):
+    images = [picture(48, 80), picture(128, 128, 1), picture(300, 90, 2).float() / 255]
+    maps = predictor.predict(images)
+    assert [tuple(m.shape) for m in maps] == [(1, 48, 80), (1, 128, 128), (1, 300, 90)]
+    for field in maps:
+        assert field.dtype == torch.float32
+        assert field.min() >= 0
+        assert field.max().item() == pytest.approx(1)
+
+
+def test_neither_order_nor_company_changes_a_map_but_the_seed_does(predictor):
+    first, second = picture(64, 64), picture(64, 64, 1)
+    together = predictor.predict([first, second])
+    swapped = predictor.predict([second, first])
+    assert torch.allclose(together[0], swapped[1], atol=1e-4)
+    assert not torch.allclose(together[0], predictor.predict([first], seed=1)[0], atol=1e-4)
+
+
+def test_readouts_survive_saving(predictor, tmp_path):
+    predictor.save(tmp_path)
+    loaded = SaliencyPredictor.from_pretrained(tmp_path, editor=predictor.model_name)
+    assert loaded.readouts.config == predictor.readouts.config
+    image = picture(64, 96)
+    assert torch.allclose(loaded.predict([image])[0], predictor.predict([image])[0], atol=0.02)  # half precision
+    assert not any(parameter.requires_grad for parameter in loaded.readouts.parameters())
+
+
+def test_the_editor_is_found_by_the_readouts_themselves(predictor, tmp_path):
+    predictor.save(tmp_path)
+    assert SaliencyPredictor.from_pretrained(tmp_path).model_name == predictor.model_name
+
+
+def test_readouts_of_one_editor_refuse_another(predictor, sd2_folder, tmp_path):
+    predictor.save(tmp_path)
+    other = SaliencyEditor.from_pretrained(str(sd2_folder))
+    with pytest.raises(ValueError, match=r"were trained on the U-Net of another .*augsal train-readouts --editor"):
+        SaliencyPredictor.from_pretrained(tmp_path, editor=other)
+    with pytest.raises(ValueError, match="finds their own"):
+        SaliencyPredictor(other.model, predictor.readouts, other.name)
+
+
+def test_a_folder_without_readouts_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="augsal train-readouts --out"):
+        SaliencyPredictor.from_pretrained(tmp_path)
+
+
+def test_a_retrained_unet_is_another_editor(predictor, tmp_path):
+    predictor.save(tmp_path)
+    description = json.loads((tmp_path / "augsal_readouts.json").read_text())
+    description["editor"]["unet"] = "0" * 64
+    (tmp_path / "augsal_readouts.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="the U-Net of another model"):
+        SaliencyPredictor.from_pretrained(tmp_path, editor=predictor.model_name)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"width": 12}, "`width`"), ({"classes": ()}, "`classes`"), ({"noise_level": 1.0}, "`noise_level`")],
+)
+def test_sizes_that_cannot_be_are_refused(options, words):
+    sizes = {"unet": "", "tap_channels": ((8,),), "time_channels": 4, "latent_channels": 4, "classes": CLASSES}
+    with pytest.raises(ValueError, match=words):
+        ReadoutConfig(**{**sizes, **options})
+
+
+def test_upsampling_blurs_by_latent_cells():
+    # Variances add: one cell is 4 pixels, so a sigma of one cell adds 16 px².
+    spike = torch.zeros(1, 1, 17, 17)
+    spike[..., 8, 8] = 1
+
+    def variance(field):
+        profile = field[0, 0].double().sum(0)
+        x = torch.arange(len(profile)).double()
+        mean = (profile * x).sum() / profile.sum()
+        return ((profile * (x - mean) ** 2).sum() / profile.sum()).item()
+
+    sharp, blurred = upsample(spike, (68, 68), 0.0), upsample(spike, (68, 68), 1.0)
+    assert variance(blurred) - variance(sharp) == pytest.approx(16, rel=0.06)  # the kernel ends at three sigmas
