@@ -30,7 +30,7 @@ class EditConfig:
         color_injection: The same for the colour word, whose map the paper scales up (Sec. 4.1).
         guidance: Weight of the target pass's deviation from the source pass. A calibration holds for the
             ``steps``, ``noise_level`` and ``guidance`` that it was measured with.
-        deviations: How many standard deviations a property may move (Sec. 4.2); ``math.inf``: any.
+        max_std: Largest move of a photometric property, in standard deviations (Sec. 4.2); ``math.inf``: no bound.
         decode: ``"full"``, or ``"crop"``: only the region and six latent cells about it, with the statistics that the
             decoder's norms had on the whole image. On 40 scenes pixels in the mask then differ by 0.3 grey levels
             on average (by 15 at most), and an edit takes 0.90 of the time, each of four of one image 0.82.
@@ -48,7 +48,7 @@ class EditConfig:
     injection: float = 0.5
     color_injection: float = 0.9
     guidance: float = 1.0
-    deviations: float = 2.0
+    max_std: float = 2.0
     decode: Literal["full", "crop"] = "full"
     batch_size: int = 8
 
@@ -71,8 +71,8 @@ class EditConfig:
                 raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)!r}.")
         if not math.isfinite(self.guidance):
             raise ValueError(f"`guidance` must be finite, got {self.guidance!r}.")
-        if not self.deviations >= 0:
-            raise ValueError(f"`deviations` must be 0 or more (`math.inf` for no bound), got {self.deviations!r}.")
+        if not self.max_std >= 0:
+            raise ValueError(f"`max_std` must be 0 or more (`math.inf` for no bound), got {self.max_std!r}.")
         if self.decode not in ("full", "crop"):
             raise ValueError(f"`decode` must be 'full' or 'crop', got {self.decode!r}.")
         if self.pivot not in ("gamma", "mean"):

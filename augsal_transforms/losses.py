@@ -71,7 +71,7 @@ class ReadoutLoss(nn.Module):
     vary by a third of what colours do and would hardly be trained beside them.
 
     Args:
-        deviations: (6,), as ``Calibration.deviations``; ones give Eq. 3 as printed.
+        std: (6,), as ``Calibration.std``; ones give Eq. 3 as printed.
         rgb_weight: λ₁, of the mean over the three channels.
         brightness_weight: λ₂.
         local_contrast_weight: Eq. 3 prints no λ here; the released code has 0.1 for all.
@@ -81,7 +81,7 @@ class ReadoutLoss(nn.Module):
 
     def __init__(
         self,
-        deviations: Tensor,
+        std: Tensor,
         *,
         rgb_weight: float = 0.1,
         brightness_weight: float = 0.1,
@@ -92,7 +92,7 @@ class ReadoutLoss(nn.Module):
         super().__init__()
         others = [brightness_weight, local_contrast_weight, global_contrast_weight]
         self.weights: Tensor
-        self.register_buffer("weights", torch.tensor([rgb_weight / 3] * 3 + others) / deviations.cpu().square())
+        self.register_buffer("weights", torch.tensor([rgb_weight / 3] * 3 + others) / std.cpu().square())
         self.class_weight = class_weight
 
     def forward(self, predicted: Tensor, properties: Tensor, logits: Tensor, classes: Tensor) -> Tensor:

@@ -13,6 +13,11 @@ from torch import Tensor
 PROPERTIES = ("red", "green", "blue", "brightness", "local_contrast", "global_contrast")
 
 
+def to_unit_range(image: Tensor) -> Tensor:
+    """uint8 or float in [0, 1] → float32 in [0, 1]."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+
+
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     """Mean over (H, W) of ``values`` (B, C, H, W) weighted by ``weight`` (B, 1, H, W). Returns (B, C)."""
     return (values * weight).sum((-2, -1)) / weight.sum((-2, -1)).clamp(min=1e-8)

@@ -67,7 +67,7 @@ def open_editor(name: str) -> SaliencyEditor:
     """The bundled editor as it is, without γ, or without the two-sigma rule."""
     editor = SaliencyEditor.from_pretrained("bundled")
     if name == "unbounded":
-        return replace(editor, config=EditConfig(deviations=math.inf))
+        return replace(editor, config=EditConfig(max_std=math.inf))
     if name == "unscaled":
         # Eqs. 1 and 2 as printed: one unit of RGB is taken for one unit of each latent channel. Shifts of RGB in
         # [0, 1] are doubled before A⁺, and γ is the sum of its three rows, hence 1/6.

@@ -126,7 +126,7 @@ def oracle_mask(editor: SaliencyEditor, sample: ObservedScene) -> Tensor:
 
 def directions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
     """What arrives in the core of the mask, with the two-sigma rule off."""
-    free = replace(editor, config=replace(editor.config, deviations=math.inf))
+    free = replace(editor, config=replace(editor.config, max_std=math.inf))
     names = list(COLORS)
     edits = [[Brightness(0.15), Contrast(1.5), Color(names[n % len(names)], 0.6)] for n in range(len(samples))]
     results = edit(free, samples, edits)

@@ -95,7 +95,7 @@ def costs(folder: SaliencyFolder, store: EditStore) -> list[Figure]:
     """Where the time of an edited sample goes, in milliseconds of one thread."""
     raw = [folder[n] for n in range(len(folder))]
     images = [to_rgb_image(sample["image"]).as_subclass(Tensor) for sample in raw]
-    paths = [store.held(image)[0].path for image in images]
+    paths = [store.list_edits(image)[0].path for image in images]
     stored = [store.read(path) for path in paths]
     pairs = [(one, image) for one, image in zip(stored, images, strict=True) if one]
     both = [{"image": read, "edited_image": read} for read in map(to_rgb_image, (s["image"] for s in raw))]

@@ -26,7 +26,7 @@ def edit(
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     seed: Annotated[int, typer.Option()] = 0,
     mask_out: Annotated[Path | None, typer.Option(help="Where the edit mask goes, as an 8-bit PNG.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the account of the edit as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metadata of the edit as JSON.")] = False,
 ) -> None:
     """Edit one image in the region where its caption and its saliency map meet."""
     from torch import Tensor
@@ -48,9 +48,9 @@ def edit(
         to_pil_image(result.image).save(out)
         if mask_out:
             to_pil_image(result.edit_mask).save(mask_out)
-    account = {key: value for key, value in asdict(result).items() if key not in ("image", "edit_mask", "region")}
+    metadata = {key: value for key, value in asdict(result).items() if key not in ("image", "edit_mask", "region")}
     if as_json:
-        typer.echo(json.dumps(account))
+        typer.echo(json.dumps(metadata))
         return
     where = f"the region of {result.word!r}" if result.word else "the saliency map's region"
     bound = f", bound by {result.bound_by}" if result.bound_by else ""
@@ -90,6 +90,6 @@ def calibrate(
         folder.mkdir(parents=True, exist_ok=True)
         calibration.save(folder, model.model.folder)
     typer.echo(f"{calibration.source}; γ = {', '.join(f'{g:.4f}' for g in calibration.gamma.tolist())}")
-    for name, deviation in zip(PROPERTIES, calibration.deviations.tolist(), strict=True):
+    for name, deviation in zip(PROPERTIES, calibration.std.tolist(), strict=True):
         typer.echo(f"  {name:16s} may move by {2 * deviation:.3f}")
     typer.echo(f"{folder}")

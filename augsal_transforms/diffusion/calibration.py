@@ -30,7 +30,7 @@ class Calibration:
         decoder: A, (4, 3): RGB ≈ Z A + intercept.
         intercept: b, (3,).
         pseudo_inverse: A⁺, (3, 4), corrected so that one unit along a row is one unit of decoded RGB.
-        deviations: (6,), standard deviation of each photometric property over original images.
+        std: (6,), standard deviation of each photometric property over original images.
         calibrated: Whether this was measured on the very VAE, or taken from the literature.
         source: What it was measured on, in words.
     """
@@ -38,7 +38,7 @@ class Calibration:
     decoder: Tensor
     intercept: Tensor
     pseudo_inverse: Tensor
-    deviations: Tensor
+    std: Tensor
     calibrated: bool
     source: str
 
@@ -55,7 +55,7 @@ class Calibration:
             decoder=decoder,
             intercept=torch.zeros(3),
             pseudo_inverse=torch.linalg.pinv(decoder.double()).float(),
-            deviations=torch.tensor(PHOTOGRAPHS),
+            std=torch.tensor(PHOTOGRAPHS),
             calibrated=False,
             source="published SD 1.x factors; deviations of SALICON photographs",
         )
@@ -80,7 +80,7 @@ class Calibration:
             folder: Where it goes; beside the model, in ``model_folder``, it is found by itself.
             model_folder: The pipeline it was measured on.
         """
-        save_file({name: getattr(self, name).contiguous() for name in _TENSORS}, folder / WEIGHTS)
+        save_file({stored: getattr(self, name).contiguous() for name, stored in _TENSORS.items()}, folder / WEIGHTS)
         description = {"calibrated": self.calibrated, "source": self.source, "vae": fingerprint(model_folder)}
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
@@ -99,11 +99,13 @@ class Calibration:
                 f"{folder / WEIGHTS} was measured on another VAE than that of {model_folder}. "
                 f"Measure it again: augsal calibrate --editor {model_folder} --data DIR --out {folder}"
             )
-        tensors = load_file(folder / WEIGHTS)
+        stored = load_file(folder / WEIGHTS)
+        tensors = {name: stored[key] for name, key in _TENSORS.items()}
         return cls(**tensors, calibrated=description["calibrated"], source=description["source"])
 
 
-_TENSORS = ("decoder", "intercept", "pseudo_inverse", "deviations")
+# Attribute and its name in the file.
+_TENSORS = {"decoder": "decoder", "intercept": "intercept", "pseudo_inverse": "pseudo_inverse", "std": "deviations"}
 
 
 def fingerprint(model_folder: Path, part: str = "vae") -> str:

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from augsal_transforms.photometry import to_unit_range
+
 
 @dataclass(frozen=True)
-class Canvas:
+class Letterbox:
     """Where an image lies on the model's grid, sizes as (height, width).
 
     Attributes:
@@ -25,33 +27,33 @@ class Canvas:
     outer: tuple[int, int]
 
     @classmethod
-    def plan(cls, size: tuple[int, int], resolution: int, multiple: int) -> Canvas:
+    def plan(cls, size: tuple[int, int], resolution: int, multiple: int) -> Letterbox:
         """Fit an image of ``size`` to ``resolution²`` pixels and sides that are multiples of ``multiple``."""
         scale = resolution / math.sqrt(size[0] * size[1])
         inner = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         outer = (-(-inner[0] // multiple) * multiple, -(-inner[1] // multiple) * multiple)
         return cls(size, inner, outer)
 
-    def place(self, image: Tensor) -> Tensor:
+    def fit(self, image: Tensor) -> Tensor:
         """An image (C, H, W) on the grid (C, *outer), mirrored at its right and lower edges."""
         resized = resize(image, self.inner)
         rows, columns = (_mirror(n, m, image.device) for n, m in zip(self.inner, self.outer, strict=True))
         return resized[:, rows][:, :, columns]
 
-    def place_map(self, saliency_map: Tensor, size: tuple[int, int]) -> Tensor:
+    def fit_map(self, saliency_map: Tensor, size: tuple[int, int]) -> Tensor:
         """A map (1, H, W) on the grid, averaged to ``size``, each cell over its part of the image; the padding is 0."""
         padding = (0, self.outer[1] - self.inner[1], 0, self.outer[0] - self.inner[0])
         resized = resize(saliency_map, self.inner)
         values, covered = (F.adaptive_avg_pool2d(F.pad(x, padding), size) for x in (resized, torch.ones_like(resized)))
         return values / covered.clamp(min=1e-6)
 
-    def continue_map(self, field: Tensor) -> Tensor:
+    def mirror_padding(self, field: Tensor) -> Tensor:
         """A map (1, h, w) over the grid with the padding's cells mirrored from the image's, so that edges stay."""
         sizes = zip(self.inner, self.outer, field.shape[-2:], strict=True)
         rows, columns = (_mirror(-(-inner * n // outer), n, field.device) for inner, outer, n in sizes)
         return field[:, rows][:, :, columns]
 
-    def lift(self, field: Tensor) -> Tensor:
+    def restore(self, field: Tensor) -> Tensor:
         """A field (C, *outer) back at the image's own size (C, H, W), the padding cut off."""
         return resize(field[:, : self.inner[0], : self.inner[1]], self.size)
 
@@ -68,11 +70,6 @@ def _mirror(length: int, padded: int, device: torch.device) -> Tensor:
     period = max(2 * length - 2, 1)
     index = torch.arange(padded, device=device) % period
     return torch.where(index < length, index, period - index)
-
-
-def to_unit_range(image: Tensor) -> Tensor:
-    """uint8 or float in [0, 1] → float32 in [0, 1]."""
-    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
 
 
 def composite(image: Tensor, change: Tensor, edit_mask: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ class DiffusionModel:
     prediction_type: str
     folder: Path
     compiled: bool = False  # whether ``torch.compile`` compiles the networks
+    lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)  # held while the networks are changed
 
     @property
     def device(self) -> torch.device:

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from augsal_transforms.diffusion.calibration import Calibration, correct_gain, fit_decoder
-from augsal_transforms.diffusion.letterbox import Canvas, check_images, to_unit_range
-from augsal_transforms.editor.constraint import measure_deviations
+from augsal_transforms.diffusion.letterbox import Letterbox, check_images
+from augsal_transforms.editor.constraint import measure_std
 from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.photometry import weighted_mean
+from augsal_transforms.photometry import to_unit_range, weighted_mean
 
 PROBE = 0.2  # of RGB in [−1, 1]: a tenth of full scale
 
@@ -46,7 +46,7 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         decoder=decoder,
         intercept=intercept,
         pseudo_inverse=torch.linalg.pinv(decoder.double()).float(),
-        deviations=measure_deviations([to_unit_range(image) for image in images], seed=seed),
+        std=measure_std([to_unit_range(image) for image in images], seed=seed),
         calibrated=True,
         source=f"{len(images)} images, R² = {explained:.3f}; gain at {editor.config.steps} step(s), "
         f"τ = {editor.config.noise_level:g}, w = {editor.config.guidance:g}",
@@ -60,7 +60,7 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
     model, generator = editor.model, torch.Generator().manual_seed(seed)
     latents, colors = [], []
     for image in images:
-        placed = Canvas.plan((image.shape[-2], image.shape[-1]), model.resolution, model.multiple).place(
+        placed = Letterbox.plan((image.shape[-2], image.shape[-1]), model.resolution, model.multiple).fit(
             to_unit_range(image)
         )
         # Channels of photographs rise and fall together; without jitter A could not tell them apart.
@@ -90,7 +90,7 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
             for sign in (-1, 1):
                 edited_latent = analysis.latent + analysis.latent_mask * (sign * PROBE * channel)[:, None, None]
                 output = editor.denoise([analysis], edited_latent, editor.model.empty_token, [0.0])
-                change = analysis.source.canvas.lift(editor.residual([analysis], output)[0])
+                change = analysis.source.letterbox.restore(editor.residual([analysis], output)[0])
                 out += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
         rows.append(out / (2 * len(analyses)))
     return torch.stack(rows)

@@ -63,7 +63,7 @@ def _first_exit(value: Tensor, slope: Tensor, weight: Tensor, bound: Tensor) -> 
     return torch.minimum(above, below).to(value.dtype)
 
 
-def measure_deviations(images: list[Tensor], *, areas: int = 5, seed: int = 0) -> Tensor:
+def measure_std(images: list[Tensor], *, areas: int = 5, seed: int = 0) -> Tensor:
     """Standard deviation of each property over random areas of original images (Sec. 4.2).
 
     Args:

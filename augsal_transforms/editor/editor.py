@@ -23,14 +23,7 @@ from augsal_transforms.diffusion.attention import cross_attention_layers
 from augsal_transforms.diffusion.batching import Batches, one_each, seeded_noise
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.hub import locate_model
-from augsal_transforms.diffusion.letterbox import (
-    Canvas,
-    check_images,
-    check_saliency_maps,
-    composite,
-    keep_mean,
-    to_unit_range,
-)
+from augsal_transforms.diffusion.letterbox import Letterbox, check_images, check_saliency_maps, composite, keep_mean
 from augsal_transforms.diffusion.model import DiffusionModel, check_finite, load_model
 from augsal_transforms.diffusion.prompts import encode_prompts, locate_words
 from augsal_transforms.editor.constraint import allowed_strength
@@ -40,7 +33,7 @@ from augsal_transforms.editor.passes import attention_depth, source_pass, target
 from augsal_transforms.editor.region import average_tokens, normalise, refine_region, select_region, soft_threshold
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, edited, unedited
 from augsal_transforms.editor.target import edit_latent, injection_weight, inserted_tokens
-from augsal_transforms.photometry import PROPERTIES, photometric_properties
+from augsal_transforms.photometry import PROPERTIES, photometric_properties, to_unit_range
 from augsal_transforms.randomness import keyed_generator, pixel_hash
 from augsal_transforms.readouts.gate import check_gate, read_properties, secant_strength
 from augsal_transforms.readouts.readouts import Readouts, load_readouts
@@ -167,10 +160,10 @@ class SaliencyEditor:
         seeds = one_each("seed", [seed] * len(images) if isinstance(seed, int) else seed, images)
         plan = (self.config.resolution or self.model.resolution, self.model.multiple)
         sources = [
-            Source(image, saliency_map, caption or "", key, Canvas.plan((image.shape[-2], image.shape[-1]), *plan))
+            Source(image, saliency_map, caption or "", key, Letterbox.plan((image.shape[-2], image.shape[-1]), *plan))
             for image, saliency_map, caption, key in zip(images, maps, captions, seeds, strict=True)
         ]
-        return self.batches.run(self._analyse_batch, sources, [source.canvas.outer for source in sources])
+        return self.batches.run(self._analyse_batch, sources, [source.letterbox.outer for source in sources])
 
     @torch.no_grad()
     def apply(self, analyses: Sequence[ImageAnalysis], edits: Sequence[Edit | Sequence[Edit]]) -> list[EditedImage]:
@@ -198,7 +191,7 @@ class SaliencyEditor:
                     raise TypeError(f"`edits` must hold Contrast, Brightness or Color, got {edit!r}.")
                 jobs.append((analysis, edit.draw(draws)))
         active = [n for n, (analysis, edit) in enumerate(jobs) if not edit.is_null and not analysis.is_empty]
-        shapes = [jobs[n][0].source.canvas.outer for n in active]
+        shapes = [jobs[n][0].source.letterbox.outer for n in active]
         results = self.batches.run(self._apply_batch, [jobs[n] for n in active], shapes)
         made = dict(zip(active, results, strict=True))
         return [made[n] if n in made else unedited(*job) for n, job in enumerate(jobs)]
@@ -206,7 +199,7 @@ class SaliencyEditor:
     def _analyse_batch(self, sources: list[Source]) -> list[ImageAnalysis]:
         model, config = self.model, self.config
         images = [to_unit_range(source.image).to(model.device) for source in sources]
-        placed = torch.stack([source.canvas.place(image) for source, image in zip(sources, images, strict=True)])
+        placed = torch.stack([source.letterbox.fit(image) for source, image in zip(sources, images, strict=True)])
         latent = model.encode(placed)  # Z
         context = encode_prompts(model.tokenizer, model.text_encoder, [source.prompt for source in sources])
         noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
@@ -219,18 +212,18 @@ class SaliencyEditor:
             decoded = model.decode(latent)  # D(Z), once for all edits
         check_finite(cross_attention, decoded)
 
-        saliency = torch.stack([source.place_saliency(cross_attention) for source in sources])  # S
+        saliency = torch.stack([source.fit_saliency_map(cross_attention) for source in sources])  # S
         words = [locate_words(model.tokenizer, s.prompt, keep_stopwords=config.keep_stopwords) for s in sources]
         per_word = average_tokens(cross_attention, [[word.tokens for word in found] for found in words])
         guided, index = select_region(per_word, saliency)  # M and i*, Eq. 8
         named = torch.tensor([bool(found) for found in words], device=model.device)
         regions = torch.where(named[:, None, None, None], guided, normalise(saliency))
         refined = [
-            refine_region(source.canvas.continue_map(region), image)
+            refine_region(source.letterbox.mirror_padding(region), image)
             for source, region, image in zip(sources, regions, placed, strict=True)
         ]
         ramp = (config.threshold, config.softness)
-        masks = [soft_threshold(s.canvas.lift(field), *ramp) for s, field in zip(sources, refined, strict=True)]
+        masks = [soft_threshold(s.letterbox.restore(field), *ramp) for s, field in zip(sources, refined, strict=True)]
         latent_masks = F.adaptive_avg_pool2d(
             soft_threshold(torch.stack(refined), *ramp), (latent.shape[-2], latent.shape[-1])
         )
@@ -265,11 +258,11 @@ class SaliencyEditor:
             output = self.denoise(analyses, edited_latent, inserted_tokens(self.model, jobs), injection)
         told = tell(output, torch.cat([analysis.latent_mask for analysis in analyses]))
         residual = self.residual(analyses, output)
-        images, accounts = zip(
+        images, measurements = zip(
             *(self._composite(*job, residual[n], told[n]) for n, job in enumerate(jobs)), strict=True
         )
-        numbers = torch.stack(accounts).tolist()  # once a batch
-        return [edited(*job, image, account) for job, image, account in zip(jobs, images, numbers, strict=True)]
+        numbers = torch.stack(measurements).tolist()  # once a batch
+        return [edited(*job, image, row) for job, image, row in zip(jobs, images, numbers, strict=True)]
 
     def denoise(
         self, analyses: list[ImageAnalysis], edited_latent: Tensor, inserted: Tensor, injection: list[float]
@@ -277,7 +270,7 @@ class SaliencyEditor:
         """Z_out, the edited latent after the target pass inside M and Z outside, (B, 4, h, w).
 
         Args:
-            analyses: B images on equal canvases.
+            analyses: B images on equal letterboxes.
             edited_latent: Z_E, (B, 4, h, w).
             inserted: The inserted token's embedding, (B, 1, D).
             injection: The weight of that token where M = 1, per image.
@@ -308,15 +301,15 @@ class SaliencyEditor:
         """I + λ M (D(Z_out) − D(Z)), λ the largest that stays within two deviations (Sec. 4.2).
 
         Returns:
-            The edited image, (3, H, W), and its account for ``edited``, both still on the device.
+            The edited image, (3, H, W), and its measurements for ``edited``, both still on the device.
         """
         image, mask = to_unit_range(analysis.source.image).to(residual)[None], analysis.edit_mask[None]
-        change = analysis.source.canvas.lift(residual)[None]
+        change = analysis.source.letterbox.restore(residual)[None]
         if isinstance(edit, Contrast):
             # Departs from Eq. 1: the decoder is not linear, and μ would move by some grey levels.
             change = keep_mean(image, change, mask)
         change = mask * change
-        bounds = self.config.deviations * self.calibration.deviations
+        bounds = self.config.max_std * self.calibration.std
         strength, bound = allowed_strength(image, change, mask, bounds)
         if self.gate is not None:
             gated, gate = secant_strength(analysis.told[None], told[None], bounds)

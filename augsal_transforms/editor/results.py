@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augsal_transforms.diffusion.letterbox import Canvas
+from augsal_transforms.diffusion.letterbox import Letterbox
 from augsal_transforms.diffusion.prompts import Word
 from augsal_transforms.editor.crop import Crop
 from augsal_transforms.editor.edits import Color, Edit
@@ -23,11 +23,11 @@ class Source:
     saliency_map: Tensor
     prompt: str
     seed: int
-    canvas: Canvas
+    letterbox: Letterbox
 
-    def place_saliency(self, cross_attention: Tensor) -> Tensor:
+    def fit_saliency_map(self, cross_attention: Tensor) -> Tensor:
         """S at the resolution of C (…, h, w), on its device: (1, h, w)."""
-        return self.canvas.place_map(
+        return self.letterbox.fit_map(
             self.saliency_map.to(cross_attention.device), (cross_attention.shape[-2], cross_attention.shape[-1])
         )
 
@@ -69,7 +69,7 @@ class ImageAnalysis:
 
 @dataclass(frozen=True)
 class EditedImage:
-    """An edited image and the account of its edit.
+    """An edited image and the metadata of its edit.
 
     Attributes:
         image: (3, H, W), type and size of the input; equal to it, to the bit, where ``edit_mask`` is 0.
@@ -122,17 +122,17 @@ def unedited(analysis: ImageAnalysis, edit: Edit) -> EditedImage:
     )
 
 
-def edited(analysis: ImageAnalysis, edit: Edit, image: Tensor, account: list[float]) -> EditedImage:
+def edited(analysis: ImageAnalysis, edit: Edit, image: Tensor, measurements: list[float]) -> EditedImage:
     """The result of an edit.
 
     Args:
         analysis: What was edited.
         edit: The edit, drawn.
         image: The edited image, (3, H, W).
-        account: λ, what bound it (an index into ``PROPERTIES``, past its end the gate's; −1: nothing), and
+        measurements: λ, what bound it (an index into ``PROPERTIES``, past its end the gate's; −1: nothing), and
             the six properties before and after.
     """
-    strength, bound, *properties = account
+    strength, bound, *properties = measurements
     before, after = properties[: len(PROPERTIES)], properties[len(PROPERTIES) :]
     bounds = [*PROPERTIES, *(f"{name} (LLFR)" for name in PROPERTIES)]
     return EditedImage(

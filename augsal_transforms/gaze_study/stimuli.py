@@ -18,7 +18,7 @@ from augsal_transforms.gaze_study.study import COLUMNS, TABLE
 from augsal_transforms.store.records import StoredEdit
 from augsal_transforms.store.store import EditStore
 
-ACCOUNT = ("strength", "color", "word", "bound_by")  # of the edit, beside what ``read_edit_table`` needs
+METADATA = ("strength", "color", "word", "bound_by")  # of the edit, beside what ``read_edit_table`` needs
 Row = dict[str, object]
 
 
@@ -51,7 +51,7 @@ def write_stimuli(store: EditStore, dataset: SaliencyFolder, folder: Path, *, co
     if not rows:
         raise ValueError(f"{store} holds no edit of the {len(names)} images; `augsal generate` fills it.")
     with (folder / TABLE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*COLUMNS, *ACCOUNT])
+        writer = csv.DictWriter(file, [*COLUMNS, *METADATA])
         writer.writeheader()
         writer.writerows(rows)
     return len(rows)
@@ -60,7 +60,7 @@ def write_stimuli(store: EditStore, dataset: SaliencyFolder, folder: Path, *, co
 def _write_image(store: EditStore, path: Path, name: str, folder: Path) -> Iterator[Row]:
     """Write an original with its edits that changed something; their rows."""
     image, name = to_rgb_image(read_image(path)).as_subclass(Tensor), name.replace("/", "-")
-    stored = {edit.path: store.read(edit.path) for edit in store.held(image)}
+    stored = {edit.path: store.read(edit.path) for edit in store.list_edits(image)}
     if damaged := next((path for path, edit in stored.items() if edit is None), None):
         raise ValueError(f"{damaged} is damaged; `augsal verify --repair` deletes it.")
     shown = {path: edit for path, edit in stored.items() if edit and edit.edit_mask.any()}
@@ -74,7 +74,7 @@ def _write_edit(stored: StoredEdit, image: Tensor, original: str, name: str, fol
     result = stored.onto(image)
     _save(to_pil_image(result.image), folder / "images" / f"{name}.png")
     _save(to_pil_image(result.edit_mask), folder / "masks" / f"{name}.png")
-    about = {column: getattr(result, column) for column in ACCOUNT}
+    about = {column: getattr(result, column) for column in METADATA}
     return {"edit": name, "original": original, "kind": result.kind, "alpha": result.alpha, **about}
 
 

@@ -67,8 +67,8 @@ class Failures:
 
     def note(self, name: str, path: Path, error: Exception) -> None:
         """Note what is wrong with an image."""
-        account = {"name": name, "path": str(path), "error": str(error)}
-        write_file(self.folder / _file_of(name), json.dumps(account).encode())
+        metadata = {"name": name, "path": str(path), "error": str(error)}
+        write_file(self.folder / _file_of(name), json.dumps(metadata).encode())
 
     def clear(self, name: str) -> None:
         """Forget what was noted of an image: it is well again."""

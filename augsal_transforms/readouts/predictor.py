@@ -14,8 +14,9 @@ from torch import Tensor
 
 from augsal_transforms.diffusion.batching import Batches, one_each, seeded_noise
 from augsal_transforms.diffusion.hub import locate_model
-from augsal_transforms.diffusion.letterbox import Canvas, check_images, to_unit_range
+from augsal_transforms.diffusion.letterbox import Letterbox, check_images
 from augsal_transforms.diffusion.model import DiffusionModel, load_model
+from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.readouts import Readouts, load_readouts, save_readouts
 
@@ -98,13 +99,13 @@ class SaliencyPredictor:
         images = check_images(images)
         seeds = one_each("seed", [seed] * len(images) if isinstance(seed, int) else seed, images)
         plan = (self.model.resolution, self.model.multiple)
-        canvases = [Canvas.plan((image.shape[-2], image.shape[-1]), *plan) for image in images]
-        jobs = list(zip(images, seeds, canvases, strict=True))
-        return self.batches.run(self._predict_batch, jobs, [canvas.outer for canvas in canvases])
+        letterboxes = [Letterbox.plan((image.shape[-2], image.shape[-1]), *plan) for image in images]
+        jobs = list(zip(images, seeds, letterboxes, strict=True))
+        return self.batches.run(self._predict_batch, jobs, [letterbox.outer for letterbox in letterboxes])
 
-    def _predict_batch(self, jobs: list[tuple[Tensor, int, Canvas]]) -> list[Tensor]:
+    def _predict_batch(self, jobs: list[tuple[Tensor, int, Letterbox]]) -> list[Tensor]:
         model, config = self.model, self.readouts.config
-        placed = torch.stack([canvas.place(to_unit_range(image).to(model.device)) for image, _, canvas in jobs])
+        placed = torch.stack([letterbox.fit(to_unit_range(image).to(model.device)) for image, _, letterbox in jobs])
         latent = model.encode(placed)
         noise = seeded_noise([image for image, *_ in jobs], [seed for _, seed, _ in jobs], latent)
         context = model.empty_prompt.expand(len(jobs), -1, -1)
@@ -112,8 +113,8 @@ class SaliencyPredictor:
         saliency = self.readouts.saliency(*self.readouts.aggregate(taps, time_embedding, latent))
         smooth = upsample(saliency, (placed.shape[-2], placed.shape[-1]), config.blur)
         maps = []
-        for field_, (image, _, canvas) in zip(smooth, jobs, strict=True):
-            lifted = canvas.lift(field_)
+        for field_, (image, _, letterbox) in zip(smooth, jobs, strict=True):
+            lifted = letterbox.restore(field_)
             # Eq. 4 does not see a map's scale: as saliency maps are, it is scaled to a maximum of 1.
             maps.append((lifted / lifted.amax().clamp(min=1e-12)).clamp(0, 1).to(image.device))
         return maps

@@ -20,10 +20,11 @@ def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
     """What of an editor decides the pixels: its weights, calibration, precision and config; not where it lies."""
     config = asdict(editor.config)
     del config["batch_size"]
+    config["deviations"] = config.pop("max_std")  # its name in the keys of every store
     if config["decode"] == "full":  # as every store was made before there was another
         del config["decode"]
     calibration = hashlib.sha256()
-    for name in ("decoder", "intercept", "pseudo_inverse", "deviations"):
+    for name in ("decoder", "intercept", "pseudo_inverse", "std"):
         calibration.update(getattr(editor.calibration, name).detach().cpu().numpy().tobytes())
     return {
         "model": model_fingerprint(editor.model.folder),

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from augsal_transforms.store.records import read_account
+from augsal_transforms.store.records import read_metadata
 from augsal_transforms.store.store import EditStore
 
 
@@ -47,15 +47,15 @@ def statistics(store: EditStore) -> dict[str, Any]:
     kinds, words, bounds, images = Counter[str](), Counter[str](), Counter[str](), set[str]()
     size, strengths = 0, list[float]()
     for path in store.records():
-        account = read_account(path)
-        if account is None:
+        metadata = read_metadata(path)
+        if metadata is None:
             continue
         size += path.stat().st_size
-        images.add(account["image"])
-        kinds[account["kind"]] += 1
-        words[account["word"]] += 1
-        bounds[account["bound_by"]] += 1
-        strengths.append(account["strength"])
+        images.add(metadata["image"])
+        kinds[metadata["kind"]] += 1
+        words[metadata["word"]] += 1
+        bounds[metadata["bound_by"]] += 1
+        strengths.append(metadata["strength"])
     return {
         "edits": len(strengths),
         "images": len(images),

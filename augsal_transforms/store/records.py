@@ -28,7 +28,7 @@ from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import pixel_hash
 
 SCHEMA = 1
-_ACCOUNT = (
+_METADATA = (
     *("kind", "color", "word", "region_source", "strength", "bound_by"),
     *("properties_before", "properties_after", "seed"),
 )
@@ -105,13 +105,13 @@ class StoredEdit:
     """An edit read from a store, to be put on its original.
 
     Attributes:
-        account: The record's JSON: the key's fields and the account of the edit.
+        metadata: The record's JSON: the key's fields and the metadata of the edit.
         region: M, (1, h, w).
         difference: Edited minus original, modulo 256, in the rectangle, (3, h, w) uint8.
         edit_mask: The mask in the rectangle, (h, w) uint8.
     """
 
-    account: dict[str, Any]
+    metadata: dict[str, Any]
     region: Tensor
     difference: Tensor
     edit_mask: Tensor
@@ -128,12 +128,12 @@ class StoredEdit:
         """
         pixels = original if isinstance(original, Tensor) else to_rgb_image(read_image(original))
         plain = pixels.as_subclass(Tensor)
-        if (known_hash or image_hash(plain)) != self.account["image"]:
+        if (known_hash or image_hash(plain)) != self.metadata["image"]:
             raise ValueError(
-                f"`original` is not the image this edit was made from ({self.account['source'] or 'no name'}, pixel "
-                f"hash {self.account['image'][:12]}…). Give it before any resize, crop or Normalize."
+                f"`original` is not the image this edit was made from ({self.metadata['source'] or 'no name'}, pixel "
+                f"hash {self.metadata['image'][:12]}…). Give it before any resize, crop or Normalize."
             )
-        top, left = self.account["place"]
+        top, left = self.metadata["place"]
         rows, columns = (slice(start, start + n) for start, n in zip((top, left), self.edit_mask.shape, strict=True))
         edited, mask = plain.clone(), torch.zeros(1, *plain.shape[-2:])
         changed = to_bytes(plain[:, rows, columns]) + self.difference  # uint8 arithmetic is modulo 256
@@ -142,9 +142,9 @@ class StoredEdit:
             changed = torch.where(inside, changed.to(plain.dtype) / 255, plain[:, rows, columns])
         edited[:, rows, columns] = changed
         mask[0, rows, columns] = self.edit_mask.float() / 255
-        account = {name: self.account[name] for name in _ACCOUNT}
+        metadata = {name: self.metadata[name] for name in _METADATA}
         return EditedImage(
-            image=edited, edit_mask=mask, region=self.region, alpha=self.account["alpha"] / 1000, **account
+            image=edited, edit_mask=mask, region=self.region, alpha=self.metadata["alpha"] / 1000, **metadata
         )
 
 
@@ -171,24 +171,24 @@ def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str =
     rows, columns = slice(top, top + height), slice(left, left + width)
     inside = mask[rows, columns]
     difference = (to_bytes(result.image).cpu() - to_bytes(original).cpu())[:, rows, columns]
-    account = {name: getattr(result, name) for name in _ACCOUNT}
-    account |= {**vars(key), "schema": SCHEMA, "place": [top, left], "size": [height, width], "source": source}
+    metadata = {name: getattr(result, name) for name in _METADATA}
+    metadata |= {**vars(key), "schema": SCHEMA, "place": [top, left], "size": [height, width], "source": source}
     tensors = {
         "rectangle": _as_tensor(_to_webp(torch.cat([difference + 128, inside[None]]))),
         "region": result.region.float().cpu().contiguous(),
     }
-    text = json.dumps({**account, "about": about}, sort_keys=True, allow_nan=False)
+    text = json.dumps({**metadata, "about": about}, sort_keys=True, allow_nan=False)
     return save(tensors, metadata={"record": text, "sha256": _checksum(text, tensors)})
 
 
 def decode(record: bytes) -> StoredEdit | None:
     """Read a record; ``None`` for one that is damaged in any place."""
     try:
-        account, checksum = _read_header(record)
+        metadata, checksum = _read_header(record)
         tensors = load(record)
-        if _checksum(account, tensors) != checksum:
+        if _checksum(metadata, tensors) != checksum:
             return None
-        content = json.loads(account)
+        content = json.loads(metadata)
         height, width = content["size"]
         rectangle = _from_webp(tensors["rectangle"].numpy().tobytes(), height, width)
         return StoredEdit(content, tensors["region"], difference=rectangle[:3] - 128, edit_mask=rectangle[3])
@@ -196,7 +196,7 @@ def decode(record: bytes) -> StoredEdit | None:
         return None
 
 
-def read_account(path: Path) -> dict[str, Any] | None:
+def read_metadata(path: Path) -> dict[str, Any] | None:
     """The JSON of a record without its pixels, unverified; ``None`` where it cannot be read."""
     try:
         with path.open("rb") as file:
@@ -214,8 +214,8 @@ def _read_header(record: bytes) -> tuple[str, str]:
     return metadata["record"], metadata["sha256"]
 
 
-def _checksum(account: str, tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(account.encode())
+def _checksum(metadata: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(metadata.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().tobytes())

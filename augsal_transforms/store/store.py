@@ -21,13 +21,13 @@ from torch import Tensor
 
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.files import write_file
-from augsal_transforms.store.records import EditKey, StoredEdit, decode, encode, image_hash, read_account
+from augsal_transforms.store.records import EditKey, StoredEdit, decode, encode, image_hash, read_metadata
 
 _NAME = re.compile(r"(contrast|brightness|color)(?:-([a-z]+))?([+-]\d+)-[0-9a-f]{16}\.safetensors")
 
 
 @dataclass(frozen=True, order=True)
-class HeldEdit:
+class EditEntry:
     """An edit that a store holds, as its file name tells: kind, colour ("" if none), α."""
 
     kind: str
@@ -86,11 +86,11 @@ class EditStore:
         """An edit by the path of its record; ``None`` if it is missing, damaged, or not what its name says."""
         try:
             stored = decode(path.read_bytes())
-            return stored if stored and _key_of(stored.account).filename == path.name else None
+            return stored if stored and _key_of(stored.metadata).filename == path.name else None
         except (OSError, KeyError, TypeError):
             return None
 
-    def held(self, image: Tensor | str) -> list[HeldEdit]:
+    def list_edits(self, image: Tensor | str) -> list[EditEntry]:
         """Which edits of an image exist, sorted.
 
         Args:
@@ -103,10 +103,10 @@ class EditStore:
             return []
         matches = [(name, _NAME.fullmatch(name)) for name in names]
         return sorted(
-            HeldEdit(match[1], match[2] or "", int(match[3]) / 1000, folder / name) for name, match in matches if match
+            EditEntry(match[1], match[2] or "", int(match[3]) / 1000, folder / name) for name, match in matches if match
         )
 
-    def find(self, stem: str) -> list[HeldEdit]:
+    def find(self, stem: str) -> list[EditEntry]:
         """Which edits exist of the images whose file had this stem; several images may share one."""
         marker = self._marker(stem, "")
         try:
@@ -114,7 +114,7 @@ class EditStore:
         except OSError:
             return []
         hashes = [name.removeprefix(marker.name) for name in names if name.startswith(marker.name)]
-        return [edit for image in hashes for edit in self.held(image)]
+        return [edit for image in hashes for edit in self.list_edits(image)]
 
     def records(self) -> Iterator[Path]:
         """Every record's path, image by image."""
@@ -133,10 +133,10 @@ class EditStore:
 
     def rebuild_index(self) -> int:
         """Make ``stems/`` again from the records; returns how many could be read."""
-        accounts = [account for account in map(read_account, self.records()) if account]
-        for account in accounts:
-            self.link(account["source"], account["image"])
-        return len(accounts)
+        all_metadata = [metadata for metadata in map(read_metadata, self.records()) if metadata]
+        for metadata in all_metadata:
+            self.link(metadata["source"], metadata["image"])
+        return len(all_metadata)
 
     def _of(self, image: str) -> Path:
         return self.folder / "v1" / image[:2] / image
@@ -147,7 +147,7 @@ class EditStore:
         return self.folder / "stems" / digest[:2] / f"{digest[:32]}-{image}"
 
 
-def draw_edit(held: Sequence[HeldEdit], generator: torch.Generator) -> HeldEdit:
+def draw_edit(held: Sequence[EditEntry], generator: torch.Generator) -> EditEntry:
     """One of an image's edits: a kind, each as likely, then one of its kind."""
     kinds = sorted({edit.kind for edit in held})
     kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
@@ -155,5 +155,5 @@ def draw_edit(held: Sequence[HeldEdit], generator: torch.Generator) -> HeldEdit:
     return of_kind[int(torch.randint(len(of_kind), (), generator=generator))]
 
 
-def _key_of(account: dict[str, Any]) -> EditKey:
-    return EditKey(**{name: account[name] for name in EditKey.__dataclass_fields__})
+def _key_of(metadata: dict[str, Any]) -> EditKey:
+    return EditKey(**{name: metadata[name] for name in EditKey.__dataclass_fields__})

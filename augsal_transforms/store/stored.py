@@ -28,10 +28,10 @@ def draw_stored(store: EditStore, image: Tensor, generator: torch.Generator) -> 
         The edited image, or why there is none.
     """
     name = image_hash(image)
-    held = store.held(name)
+    held = store.list_edits(name)
     if not held:
         return NOT_HELD
     stored = store.read(draw_edit(held, generator).path)
-    if stored is None or stored.account["image"] != name:
+    if stored is None or stored.metadata["image"] != name:
         return DAMAGED
     return stored.onto(image, known_hash=name)

@@ -20,11 +20,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from augsal_transforms.diffusion.letterbox import to_unit_range
 from augsal_transforms.diffusion.prompts import encode_prompts
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.losses import MaskedEditingLoss, ReadoutLoss, SaliencyLoss
-from augsal_transforms.photometry import photometric_properties
+from augsal_transforms.photometry import photometric_properties, to_unit_range
 from augsal_transforms.randomness import keyed_generator
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.predictor import SaliencyPredictor
@@ -82,7 +81,7 @@ class ReadoutTraining:
         heads = [*self.readout_parameters[len(features) :], *self.saliency_parameters]
         self.rates = (config.feature_rate, config.head_rate)
         self.optimizer = torch.optim.AdamW([{"params": features}, {"params": heads}])
-        self.readout_loss = ReadoutLoss(editor.calibration.deviations).to(model.device)
+        self.readout_loss = ReadoutLoss(editor.calibration.std).to(model.device)
         self.saliency_loss, self.editing_loss = SaliencyLoss(), MaskedEditingLoss()
         self.augment = SaliencyDiffusionAugment(editor=editor, p=config.augment, seed=config.seed)
         self.latents: dict[int, Tensor] = {}  # encoded once, kept in half precision

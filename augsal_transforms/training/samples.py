@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
-from augsal_transforms.diffusion.letterbox import Canvas, to_unit_range
+from augsal_transforms.diffusion.letterbox import Letterbox
+from augsal_transforms.photometry import to_unit_range
 
 MAX_BOXES = 8  # of an image's objects
 SMALLEST, LARGEST = 0.1, 0.6  # side of a patch, as a share of the image's
@@ -75,8 +76,8 @@ class TrainingSamples(Dataset[dict[str, Any]]):
     def __init__(self, dataset: Any, resolution: int, multiple: int, downsampling: int) -> None:
         self.dataset = dataset
         first = to_rgb_image(dataset[0]["image"])
-        self.canvas = Canvas.plan((first.shape[-2], first.shape[-1]), resolution, multiple)
-        self.cells = (self.canvas.outer[0] // downsampling, self.canvas.outer[1] // downsampling)
+        self.letterbox = Letterbox.plan((first.shape[-2], first.shape[-1]), resolution, multiple)
+        self.cells = (self.letterbox.outer[0] // downsampling, self.letterbox.outer[1] // downsampling)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -85,13 +86,13 @@ class TrainingSamples(Dataset[dict[str, Any]]):
         raw = self.dataset[index]
         image = to_rgb_image(raw["image"]).as_subclass(Tensor)
         saliency_map = to_saliency_map(raw["saliency_map"], (image.shape[-2], image.shape[-1])).as_subclass(Tensor)
-        placed = (self.canvas.place(to_unit_range(image)) * 255).round().to(torch.uint8)
-        shares = [inner / outer for inner, outer in zip(self.canvas.inner, self.canvas.outer, strict=True)]
+        placed = (self.letterbox.fit(to_unit_range(image)) * 255).round().to(torch.uint8)
+        shares = [inner / outer for inner, outer in zip(self.letterbox.inner, self.letterbox.outer, strict=True)]
         boxes, classes = torch.zeros(MAX_BOXES, 4), torch.full((MAX_BOXES,), -1)
         count = min(MAX_BOXES, len(raw["boxes"]))
         boxes[:count] = raw["boxes"][:count] * torch.tensor([shares[1], shares[0]] * 2)
         classes[:count] = raw["classes"][:count]
-        target = self.canvas.place_map(saliency_map, self.cells)
+        target = self.letterbox.fit_map(saliency_map, self.cells)
         return {
             **{"index": index, "image": placed, "saliency_map": target, "prompt": raw["prompt"] or ""},
             **{"boxes": boxes, "classes": classes, "image_id": str(raw["image_id"])},

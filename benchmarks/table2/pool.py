@@ -121,7 +121,7 @@ def read_edits(store: EditStore, image: Tensor) -> Iterator[tuple[str, Tensor, T
         ValueError: If a record cannot be read.
     """
     name = image_hash(image)
-    for held in store.held(name):
+    for held in store.list_edits(name):
         stored = store.read(held.path)
         if stored is None:
             raise ValueError(f"{held.path} is damaged, or of another version; delete {store.folder} to fill it again.")

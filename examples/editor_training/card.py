@@ -29,7 +29,7 @@ def write_card(folder: Path, held_out: list[Scene], scenes: int, vae_steps: int,
         f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M"
         for name, part in (("U-Net", model.unet), ("VAE", model.vae), ("text encoder", model.text_encoder))
     )
-    bounds = ", ".join(f"{name} {x:.3f}" for name, x in zip(PROPERTIES, calibration.deviations.tolist(), strict=True))
+    bounds = ", ".join(f"{name} {x:.3f}" for name, x in zip(PROPERTIES, calibration.std.tolist(), strict=True))
     gamma = ", ".join(f"{g:.3f}" for g in calibration.gamma.tolist())
     (folder / "README.md").write_text(f"""# The bundled editor
 

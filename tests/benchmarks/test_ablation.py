@@ -36,7 +36,7 @@ def test_without_scaling_one_unit_of_rgb_is_one_of_every_latent_channel():
     shifted = shift_brightness(torch.zeros(1, 4, 2, 2), torch.ones(1, 1, 2, 2), 0.25, editor.calibration.gamma)
     assert torch.allclose(shifted, torch.full((1, 4, 2, 2), 0.25))
     assert editor.config.pivot == "mean"
-    assert torch.equal(editor.calibration.deviations, open_editor("default").calibration.deviations)
+    assert torch.equal(editor.calibration.std, open_editor("default").calibration.std)
 
 
 def test_without_the_constraint_no_strength_is_taken_back():

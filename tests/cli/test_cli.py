@@ -44,10 +44,10 @@ def test_edit_speaks_json(photo, sd1_folder):
         *("edit", photo / "photo.png", "--saliency-map", photo / "map.png", "--kind", "color", "--color", "blue"),
         *("--alpha", "0.4", "--out", photo / "out.png", "--editor", sd1_folder, "--json", "--seed", "3"),
     )
-    account = json.loads(result.stdout)
-    assert (account["kind"], account["color"], account["alpha"], account["seed"]) == ("color", "blue", 0.4, 3)
-    assert account["region_source"] == "saliency_map"
-    assert len(account["properties_after"]) == 6
+    metadata = json.loads(result.stdout)
+    assert (metadata["kind"], metadata["color"], metadata["alpha"], metadata["seed"]) == ("color", "blue", 0.4, 3)
+    assert metadata["region_source"] == "saliency_map"
+    assert len(metadata["properties_after"]) == 6
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_round_trip(tmp_path, sd1_folder):
     published.save(tmp_path, sd1_folder)
     loaded = Calibration.load(tmp_path, sd1_folder)
     assert torch.equal(loaded.gamma, published.gamma)
-    assert torch.equal(loaded.deviations, published.deviations)
+    assert torch.equal(loaded.std, published.std)
     assert (loaded.calibrated, loaded.source) == (False, published.source)
 
 

@@ -201,7 +201,7 @@ def test_an_image_that_overflows_half_precision_is_edited_all_the_same(sd1_folde
         ({"noise_level": 1.0}, "`noise_level`"),
         ({"threshold": 1.2}, "`threshold`"),
         ({"pivot": "median"}, "`pivot`"),
-        ({"deviations": -1}, "`deviations`"),
+        ({"max_std": -1}, "`max_std`"),
         ({"guidance": math.nan}, "`guidance`"),
         ({"batch_size": 2.5}, "`batch_size`"),
         ({"resolution": 0}, "`resolution`"),

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from augsal_transforms.editor.constraint import allowed_strength, measure_deviations
+from augsal_transforms.editor.constraint import allowed_strength, measure_std
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 
 
@@ -83,7 +83,7 @@ def test_one_image_does_not_change_the_next():
 
 def test_deviations_are_of_areas_and_repeat():
     images = [torch.full((3, 20, 30), level) for level in (0.2, 0.4, 0.6)]
-    first, second = measure_deviations(images, seed=3), measure_deviations(images, seed=3)
+    first, second = measure_std(images, seed=3), measure_std(images, seed=3)
     assert torch.equal(first, second)
     # 15 areas of flat images: five each of 0.2, 0.4 and 0.6; deviation sqrt(5 · (0.04 + 0 + 0.04) / 14) = 0.169.
     assert first[0].item() == pytest.approx(math.sqrt(0.4 / 14), abs=1e-6)

@@ -8,7 +8,7 @@ from helpers.pictures import EDITS, blob, picture
 from torch.overrides import TorchFunctionMode
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
-from augsal_transforms.diffusion.letterbox import Canvas, keep_mean
+from augsal_transforms.diffusion.letterbox import Letterbox, keep_mean
 from augsal_transforms.diffusion.model import load_model
 from augsal_transforms.editor.passes import source_pass, target_pass
 from augsal_transforms.editor.results import Source
@@ -135,22 +135,22 @@ def test_images_of_different_sizes_and_shapes_go_together(editor):
 
 
 def test_the_canvas_keeps_aspect_and_pads_to_what_the_networks_need():
-    canvas = Canvas.plan((480, 640), 512, 64)
-    assert canvas.inner == (443, 591)
-    assert canvas.outer == (448, 640)
+    letterbox = Letterbox.plan((480, 640), 512, 64)
+    assert letterbox.inner == (443, 591)
+    assert letterbox.outer == (448, 640)
     image = torch.rand(3, 480, 640)
-    placed = canvas.place(image)
+    placed = letterbox.fit(image)
     assert placed.shape == (3, 448, 640)
     assert torch.equal(placed[:, :, 591], placed[:, :, 589])  # mirrored, not repeated
-    assert canvas.lift(placed).shape == (3, 480, 640)
-    assert not canvas.place_map(torch.ones(1, 480, 640), (448, 640))[:, :, 592:].any()
+    assert letterbox.restore(placed).shape == (3, 480, 640)
+    assert not letterbox.fit_map(torch.ones(1, 480, 640), (448, 640))[:, :, 592:].any()
 
 
 def test_an_image_of_the_models_size_is_not_resampled():
     image = torch.rand(3, 128, 128)
-    canvas = Canvas.plan((128, 128), 128, 16)
-    assert torch.equal(canvas.place(image), image)
-    assert torch.equal(canvas.lift(image), image)
+    letterbox = Letterbox.plan((128, 128), 128, 16)
+    assert torch.equal(letterbox.fit(image), image)
+    assert torch.equal(letterbox.restore(image), image)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -171,11 +171,11 @@ def test_every_property_stays_within_two_deviations(folder, config, edit, reques
     result = one(editor, edit, image)
     moved = photometric_properties(result.image[None], result.edit_mask[None])
     moved = (moved - photometric_properties(image[None], result.edit_mask[None])).abs()[0]
-    assert (moved <= 2 * editor.calibration.deviations + 1e-3).all()
+    assert (moved <= 2 * editor.calibration.std + 1e-3).all()
 
 
 def test_without_a_bound_the_edit_is_made_in_full(editor):
-    free = replace(editor, config=EditConfig(deviations=float("inf")))
+    free = replace(editor, config=EditConfig(max_std=float("inf")))
     bound, unbound = one(editor, Brightness(0.9)), one(free, Brightness(0.9))
     assert bound.strength < 1
     assert bound.bound_by in PROPERTIES
@@ -197,7 +197,7 @@ def test_the_mean_is_kept_where_nothing_clips_and_nearly_where_something_does():
 
 
 def test_contrast_keeps_the_regions_mean_color(editor):
-    free = replace(editor, config=EditConfig(deviations=float("inf")))
+    free = replace(editor, config=EditConfig(max_std=float("inf")))
     image = picture() * 0.4 + 0.3  # far from black and white: nothing clamps
     result = one(free, Contrast(1.3), image)
     for name in PROPERTIES[:3]:
@@ -246,7 +246,7 @@ class Waits(TorchFunctionMode):
 def test_the_host_waits_for_the_device_once_a_batch_and_not_for_each_image(editor):
     def waits(count):
         images = [picture(128, 128, seed=n, dtype=torch.uint8) for n in range(count)]
-        sources = [Source(i, blob(128, 128), "a red dog", 0, Canvas.plan((128, 128), 128, 16)) for i in images]
+        sources = [Source(i, blob(128, 128), "a red dog", 0, Letterbox.plan((128, 128), 128, 16)) for i in images]
         with torch.no_grad(), Waits() as analysing:
             analyses = editor._analyse_batch(sources)
         with torch.no_grad(), Waits() as applying:
@@ -363,7 +363,7 @@ def test_results_can_enter_training(editor):
 
 
 def test_an_editor_travels_by_name_not_by_weight(editor):
-    own = replace(editor, calibration=replace(editor.calibration, deviations=torch.full((6,), 0.02)))
+    own = replace(editor, calibration=replace(editor.calibration, std=torch.full((6,), 0.02)))
     parcel = pickle.dumps(own)
     assert len(parcel) < 6000
     assert torch.equal(one(pickle.loads(parcel), Brightness(0.1)).image, one(own, Brightness(0.1)).image)

@@ -44,9 +44,9 @@ def test_every_image_gets_one_edit_of_each_kind_and_a_second_run_makes_none(gene
     for name in names:
         held = generation.store.find(name)
         assert [edit.kind for edit in held] == ["brightness", "color", "contrast"]
-        account = generation.store.read(held[0].path).account
-        assert (account["source"], account["prompt"], account["seed"]) == (name, "a red dog on the street", 0)
-        assert account["about"]["licence"]
+        metadata = generation.store.read(held[0].path).metadata
+        assert (metadata["source"], metadata["prompt"], metadata["seed"]) == (name, "a red dog on the street", 0)
+        assert metadata["about"]["licence"]
     first = records(generation.store)
     generation.run(reversed(names))
     assert generation.counts == {"made": 18, "reused": 18}
@@ -95,9 +95,9 @@ def test_one_bad_image_costs_one_image_and_is_forgotten_when_it_is_well(generati
         generation.run(generation.files.names)
         assert generation.counts["failed"] == expected
         (line,) = (generation.store.folder / "failures.jsonl").read_text().splitlines()
-        account = json.loads(line)
-        assert (account["name"], account["path"]) == ("photo-1", str(path))
-        assert "not a readable image" in account["error"]
+        metadata = json.loads(line)
+        assert (metadata["name"], metadata["path"]) == ("photo-1", str(path))
+        assert "not a readable image" in metadata["error"]
     assert generation.counts["made"] == 15
     path.write_bytes(whole)
     generation.run(generation.files.names)
@@ -166,7 +166,7 @@ def test_without_a_caption_the_map_is_the_region_and_an_empty_map_is_refused(gen
     generation.run(generation.files.names)
     assert generation.counts == {"made": 15, "reused": 0, "refused": 3}
     sources = {
-        name: generation.store.read(generation.store.find(name)[0].path).account["region_source"]
+        name: generation.store.read(generation.store.find(name)[0].path).metadata["region_source"]
         for name in generation.files.names[:5]
     }
     assert sources == {"photo-0": "word", **{f"photo-{n}": "saliency_map" for n in range(1, 5)}}

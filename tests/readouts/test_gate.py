@@ -8,9 +8,8 @@ from helpers.samples import scene
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor, SaliencyPredictor
 from augsal_transforms.diffusion.batching import seeded_noise
-from augsal_transforms.diffusion.letterbox import to_unit_range
 from augsal_transforms.editor.target import edit_latent
-from augsal_transforms.photometry import PROPERTIES
+from augsal_transforms.photometry import PROPERTIES, to_unit_range
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.gate import secant_strength
 from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
@@ -82,7 +81,7 @@ def test_a_gate_that_must_bind_binds_where_its_readings_say(editor, keen):
 
     before, after = tell(analysis.latent, analysis.latent), tell(edited_latent, output)
     assert torch.allclose(analysis.told, before, rtol=1e-4)
-    expected = 2 * editor.calibration.deviations[3] / (after - before)[3].abs()
+    expected = 2 * editor.calibration.std[3] / (after - before)[3].abs()
     assert result.strength == pytest.approx(expected.item(), rel=1e-3)
     assert 0 < result.strength < 0.9
     assert result.bound_by == "brightness (LLFR)"

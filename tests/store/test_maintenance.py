@@ -64,6 +64,6 @@ def test_a_packed_store_unpacks_to_the_same_store(store, tmp_path):
     unpacked = EditStore(tmp_path / "unpacked")
     assert unpacked.rebuild_index() == 8
     assert [edit.path.name for edit in unpacked.find("photo-1")] == [edit.path.name for edit in store.find("photo-1")]
-    assert unpacked.read(unpacked.held(picture(0))[0].path).onto(picture(0)).word == "dog"
+    assert unpacked.read(unpacked.list_edits(picture(0))[0].path).onto(picture(0)).word == "dog"
     with pytest.raises(FileExistsError, match="already"):
         pack(store, tmp_path / "tars")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 
 from augsal_transforms import Brightness, Color, Contrast
-from augsal_transforms.store.records import EditKey, decode, encode, image_hash, read_account
+from augsal_transforms.store.records import EditKey, decode, encode, image_hash, read_metadata
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +97,16 @@ def test_a_record_is_plain_safetensors(record):
 
 def test_a_record_says_what_it_is_without_its_pixels(record, tmp_path):
     (tmp_path / "record").write_bytes(record)
-    account = read_account(tmp_path / "record")
-    assert (account["kind"], account["alpha"], account["word"], account["source"]) == ("contrast", 1500, "dog", "photo")
-    assert account["properties_after"]["brightness"] == 0.25
+    metadata = read_metadata(tmp_path / "record")
+    assert (metadata["kind"], metadata["alpha"], metadata["word"], metadata["source"]) == (
+        "contrast",
+        1500,
+        "dog",
+        "photo",
+    )
+    assert metadata["properties_after"]["brightness"] == 0.25
     (tmp_path / "record").write_bytes(record[:100])
-    assert read_account(tmp_path / "record") is None
+    assert read_metadata(tmp_path / "record") is None
 
 
 def test_the_key_of_an_edit_never_changes_by_accident():
@@ -163,7 +168,7 @@ def test_truncated_flipped_and_foreign_bytes_are_never_read_as_an_edit(record):
     for content in damaged:
         read = decode(content)
         wrong += read is not None and not (
-            read.account == truth.account
+            read.metadata == truth.metadata
             and all(torch.equal(getattr(read, name), getattr(truth, name)) for name in ("difference", "edit_mask"))
         )
     assert len(damaged) > 4000

@@ -25,17 +25,17 @@ def run(*arguments, **options):
 
 
 def test_what_is_held_of_an_image_is_found_by_its_pixels(store):
-    held = store.held(picture(0))
+    held = store.list_edits(picture(0))
     assert [(edit.kind, edit.color, edit.alpha) for edit in held] == [
         *(("brightness", "", -0.15), ("brightness", "", 0.15), ("color", "red", 0.4), ("contrast", "", 1.5))
     ]
-    assert store.held(picture(5)) == []
+    assert store.list_edits(picture(5)) == []
     for edit in held:
         assert store.read(edit.path).onto(picture(0)).kind == edit.kind
 
 
 def test_what_is_held_is_found_by_the_files_stem_which_images_may_share(store):
-    assert [edit.path for edit in store.find("photo-0")] == [edit.path for edit in store.held(picture(0))]
+    assert [edit.path for edit in store.find("photo-0")] == [edit.path for edit in store.list_edits(picture(0))]
     assert store.find("photo-7") == []
     name = "a stem/with ü — and far longer than a file name may be" * 20
     for n in (0, 3):
@@ -73,7 +73,7 @@ def test_a_readonly_store_writes_nothing_and_must_exist(store, tmp_path):
     reader = EditStore(store.folder, readonly=True)
     reader.put(key_of(picture(4), EDITS[0]), picture(4), edited(picture(4), EDITS[0]), source="four")
     assert sorted(store.folder.rglob("*")) == before
-    assert len(reader.held(picture(0))) == 4
+    assert len(reader.list_edits(picture(0))) == 4
     with pytest.raises(FileNotFoundError, match=r"no store of edits at .*absent.*makes one"):
         EditStore(tmp_path / "absent", readonly=True)
     assert not (tmp_path / "absent").exists()
@@ -172,7 +172,7 @@ def test_another_user_reads_what_we_wrote_and_cannot_write(store):
     open_the_way(store.folder)
     with another_user():
         reader = EditStore(store.folder)
-        assert all(reader.read(edit.path) is not None for edit in reader.held(picture(0)))
-        assert len(reader.held(picture(0))) == 4
+        assert all(reader.read(edit.path) is not None for edit in reader.list_edits(picture(0)))
+        assert len(reader.list_edits(picture(0))) == 4
         with pytest.raises(PermissionError):
             reader.put(key_of(picture(4), EDITS[0]), picture(4), edited(picture(4), EDITS[0]))

@@ -180,7 +180,7 @@ def test_training_goes_on_with_what_another_user_may_read(tmp_path):
     store = EditStore(tmp_path / "store")
     put(store, range(8))
     open_the_way(store.folder)
-    paths = [store.held(scene(n)["image"])[0].path for n in range(8)]
+    paths = [store.list_edits(scene(n)["image"])[0].path for n in range(8)]
     for path in paths[4:7]:
         path.chmod(0o600)
     paths[7].parent.chmod(0o700)
