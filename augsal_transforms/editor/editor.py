@@ -24,8 +24,8 @@ from augsal_transforms.diffusion.batching import Batches, one_each, seeded_noise
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.hub import locate_model
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images, check_saliency_maps, composite, keep_mean
-from augsal_transforms.diffusion.model import DiffusionModel, check_finite, load_model
-from augsal_transforms.diffusion.prompts import encode_prompts, locate_words
+from augsal_transforms.diffusion.loading import load_model
+from augsal_transforms.diffusion.model import DiffusionModel, check_finite
 from augsal_transforms.editor.constraint import allowed_strength
 from augsal_transforms.editor.crop import Norms, crop_residual, plan_crops, record_norms
 from augsal_transforms.editor.edits import Contrast, Edit
@@ -93,7 +93,7 @@ class SaliencyEditor:
         """
         folder = locate_model(name, revision=revision, local_files_only=local_files_only)
         backend = "inductor" if compile else None
-        model = load_model(folder, device=torch.device(device), dtype=dtype, backend=backend)
+        model = load_model(folder, device=device, dtype=dtype, backend=backend)
         calibration = calibration or Calibration.load(folder, folder) or Calibration.published()
         readouts = load_readouts(gate)[0] if isinstance(gate, (str, Path)) else deepcopy(gate)
         readouts = readouts and readouts.to(model.device)  # a copy: the caller's stay where they are
@@ -201,7 +201,7 @@ class SaliencyEditor:
         images = [to_unit_range(source.image).to(model.device) for source in sources]
         placed = torch.stack([source.letterbox.fit(image) for source, image in zip(sources, images, strict=True)])
         latent = model.encode(placed)  # Z
-        context = encode_prompts(model.tokenizer, model.text_encoder, [source.prompt for source in sources])
+        context = model.encode_prompts([source.prompt for source in sources])
         noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
         with read_properties(model, self.gate) as tell:
             trajectory, cross_attention = source_pass(model, config, latent, context, noise)  # C
@@ -213,7 +213,7 @@ class SaliencyEditor:
         check_finite(cross_attention, decoded)
 
         saliency = torch.stack([source.fit_saliency_map(cross_attention) for source in sources])  # S
-        words = [locate_words(model.tokenizer, s.prompt, keep_stopwords=config.keep_stopwords) for s in sources]
+        words = [model.locate_words(s.prompt, keep_stopwords=config.keep_stopwords) for s in sources]
         per_word = average_tokens(cross_attention, [[word.tokens for word in found] for found in words])
         guided, index = select_region(per_word, saliency)  # M and i*, Eq. 8
         named = torch.tensor([bool(found) for found in words], device=model.device)

@@ -35,7 +35,7 @@ def source_pass(
         The trajectory, and C, (B, tokens, h', w'), the mean over levels, layers and heads (Sec. 3.1).
     """
     depth = attention_depth(model, config)
-    levels = model.noise_levels(config.steps, config.noise_level)
+    levels = model.timesteps(config.steps, config.noise_level)
     noisy, noise = latent, seeded_noise if config.steps == 1 else model.predict_noise(latent, None, context)
     trajectory, maps = [], []
     for before, level in pairwise(levels):
@@ -75,7 +75,7 @@ def target_pass(
     Returns:
         Z'_E, shaped like ``latent``; with one level, Z_E + √((1−ā)/ā) (ε_source − ε_target).
     """
-    levels = model.noise_levels(config.steps, config.noise_level)
+    levels = model.timesteps(config.steps, config.noise_level)
     signal, _ = model.rates(levels[-1])
     target = trajectory[-1][0] + signal * (edited_latent - latent)
     cleaner = [latent, *(noisy for noisy, _ in trajectory)]

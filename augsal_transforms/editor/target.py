@@ -8,7 +8,6 @@ from torch import Tensor
 from augsal_transforms.config import EditConfig
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.model import DiffusionModel
-from augsal_transforms.diffusion.prompts import embed_tokens, locate_color
 from augsal_transforms.editor.edits import (
     COLORS,
     Brightness,
@@ -41,13 +40,13 @@ def edit_latent(analysis: ImageAnalysis, edit: Edit, calibration: Calibration, c
 def inserted_tokens(model: DiffusionModel, jobs: list[tuple[ImageAnalysis, Edit]]) -> Tensor:
     """The tokens inserted before the words: empty ones, or colours (Sec. 4.1). Returns (B, 1, D)."""
     colors = {
-        n: locate_color(model.tokenizer, analysis.source.prompt, analysis.word, edit.name)
+        n: (analysis.source.prompt, analysis.word, edit.name)
         for n, (analysis, edit) in enumerate(jobs)
         if isinstance(edit, Color) and analysis.word is not None
     }
     tokens = [model.empty_token] * len(jobs)
     if colors:
-        rows = embed_tokens(model.tokenizer, model.text_encoder, list(colors.values()))
+        rows = model.embed_inserted(list(colors.values()))
         for n, row in zip(colors, rows, strict=True):
             tokens[n] = row[None, None]
     return torch.cat(tokens)

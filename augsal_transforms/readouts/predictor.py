@@ -15,7 +15,8 @@ from torch import Tensor
 from augsal_transforms.diffusion.batching import Batches, one_each, seeded_noise
 from augsal_transforms.diffusion.hub import locate_model
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images
-from augsal_transforms.diffusion.model import DiffusionModel, load_model
+from augsal_transforms.diffusion.loading import find_device, load_model
+from augsal_transforms.diffusion.model import DiffusionModel
 from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.readouts import Readouts, load_readouts, save_readouts
@@ -72,7 +73,8 @@ class SaliencyPredictor:
         readouts, trained_on = load_readouts(name)
         if editor is None or isinstance(editor, str):
             model_name = editor or trained_on
-            model = load_model(locate_model(model_name), device=torch.device(device), dtype=torch.float32)
+            place = find_device(device)  # before anything is fetched
+            model = load_model(locate_model(model_name), device=place, dtype=torch.float32)
         else:
             model, model_name = editor.model, editor.name
         return cls(model, readouts.to(model.device), model_name, str(name))
@@ -104,6 +106,10 @@ class SaliencyPredictor:
         return self.batches.run(self._predict_batch, jobs, [letterbox.outer for letterbox in letterboxes])
 
     def _predict_batch(self, jobs: list[tuple[Tensor, int, Letterbox]]) -> list[Tensor]:
+        with self.model.lock:
+            return self._predict_locked(jobs)
+
+    def _predict_locked(self, jobs: list[tuple[Tensor, int, Letterbox]]) -> list[Tensor]:
         model, config = self.model, self.readouts.config
         placed = torch.stack([letterbox.fit(to_unit_range(image).to(model.device)) for image, _, letterbox in jobs])
         latent = model.encode(placed)
