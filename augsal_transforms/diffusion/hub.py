@@ -180,6 +180,8 @@ def check_model(folder: Path) -> None:
         raise ValueError(
             f"The U-Net of {folder} needs more than a prompt (`{others[0]}`); the editor needs a plain one."
         )
+    if shifts := [name for name in ("shift_factor", "latents_mean", "latents_std") if vae.get(name) is not None]:
+        raise ValueError(f"`{shifts[0]}` in {folder / 'vae'} must be null: the VAE of another family of models.")
     _check_numbers(folder, unet, vae)
 
 

@@ -50,7 +50,7 @@ class DiffusionModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         device: torch.device = next(self.unet.parameters()).device  # its own `device` looks at every module
         return device
 
@@ -61,7 +61,7 @@ class DiffusionModel:
 
     @property
     def multiple(self) -> int:
-        """What image sides must be multiples of: f · 2^(n−1) for a U-Net of n levels."""
+        """Image sides must be multiples of this number: f · 2^(n−1) for a U-Net of n blocks."""
         return int(self.downsampling * 2 ** (len(self.unet.config.block_out_channels) - 1))
 
     @property
