@@ -25,7 +25,7 @@ def augsal(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_edit_writes_the_image_and_its_mask_and_tells_what_it_did(photo, sd1_folder):
+def test_edit_writes_the_image_and_its_mask_and_prints_its_metadata(photo, sd1_folder):
     result = augsal(
         *("edit", photo / "photo.png", "--saliency-map", photo / "map.png", "--prompt", "a dog on the street"),
         *("--kind", "contrast", "--alpha", "1.5", "--out", photo / "out.png", "--editor", sd1_folder),
@@ -33,6 +33,7 @@ def test_edit_writes_the_image_and_its_mask_and_tells_what_it_did(photo, sd1_fol
     )
     assert result.exit_code == 0, result.output
     assert "contrast α = 1.5 in the region of" in result.output
+    assert "strength reached" in result.output
     before, after, mask = (pil_to_tensor(PIL.Image.open(photo / name)) for name in ("photo.png", "out.png", "mask.png"))
     outside = (mask == 0).expand_as(before)
     assert torch.equal(before[outside], after[outside])
@@ -53,8 +54,8 @@ def test_edit_speaks_json(photo, sd1_folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--kind", "blur"], "--kind must be one of contrast, brightness, color"),
-        (["--alpha", "-3"], "`alpha` of Contrast"),
+        (["--kind", "blur"], "--kind must be among contrast, brightness, color"),
+        (["--alpha", "-3"], "--contrast: `alpha` of Contrast"),
         (["--saliency-map", "absent.png"], "absent.png is not a readable image"),
         (["--editor", "nowhere"], "there is no such folder"),
     ],
@@ -105,7 +106,7 @@ def test_evaluate_scores_a_model_and_a_folder_of_its_maps_alike(tmp_path, monkey
     (tmp_path / "own_model.py").write_text("def centre(image):\n    return image[:1] * 0 + image.mean(0, True)\n")
     augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--split", "val", "--size", "48")
     options = ("--data", tmp_path / "scenes", "--edition", "series 0", "--preset", "mit_matlab")
-    result = augsal("evaluate", "--model", "own_model:centre", *options, "--json", tmp_path / "scores.json")
+    result = augsal("evaluate", "--model", "own_model:centre", *options, "--out", tmp_path / "scores.json")
     assert result.exit_code == 0, result.output
     assert "own_model:centre on" in result.stdout
     assert "edition series 0: 2 images, 384 fixations; definitions of 'mit_matlab'" in result.stdout
@@ -116,7 +117,7 @@ def test_evaluate_scores_a_model_and_a_folder_of_its_maps_alike(tmp_path, monkey
         pixels = np.asarray(PIL.Image.open(path), float).mean(2)
         (tmp_path / "maps").mkdir(exist_ok=True)
         PIL.Image.fromarray(pixels.round().astype("uint8")).save(tmp_path / "maps" / f"{path.stem}.png")
-    assert augsal("evaluate", "--pred", "maps", *options, "--json", tmp_path / "stored.json").exit_code == 0
+    assert augsal("evaluate", "--pred", "maps", *options, "--out", tmp_path / "stored.json").exit_code == 0
     stored = json.loads((tmp_path / "stored.json").read_text())
     for metric in ("cc", "sim", "kld", "nss"):
         assert stored["metrics"][metric]["mean"] == pytest.approx(scores["metrics"][metric]["mean"], abs=5e-3)
