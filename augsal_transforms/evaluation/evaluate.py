@@ -14,7 +14,7 @@ from augsal_transforms import metrics
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.evaluation.leave_one_out import FixationDataset, OtherImages, read_sample
 from augsal_transforms.evaluation.models import Predict
-from augsal_transforms.metrics.presets import definitions
+from augsal_transforms.metrics.table import definitions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from augsal_transforms.data.images import to_saliency_map
 from augsal_transforms.evaluation.evaluate import evaluate
 from augsal_transforms.evaluation.leave_one_out import OtherImages, density, scale_counts
 from augsal_transforms.evaluation.models import load_model, read_predictions, run_model
-from augsal_transforms.metrics.presets import PRESETS, definitions
+from augsal_transforms.metrics import PRESETS, definitions
 from augsal_transforms.scenes.writer import write_scenes
 
 
