@@ -28,6 +28,7 @@ class Metric:
         higher_is_better: ``False`` for divergences.
         definition: The definition in words. In braces: the preset's phrases, see ``definitions``.
         seeded: ``True`` if the function draws random pixels.
+        infinite: Explanation of an infinite score and what to do, if there can be one.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Metric:
     definition: str
     higher_is_better: bool = True
     seeded: bool = False
+    infinite: str = ""
 
     def score(self, prediction: Tensor, truths: Mapping[Truth, Tensor], *, preset: str, seed: int = 0) -> Tensor:
         """The metric of predictions.
@@ -103,6 +105,8 @@ METRICS: dict[str, Metric] = {
         title="IG",
         function=ig,
         needs=("fixation_map", "baseline"),
+        infinite="−inf where the prediction is 0 at a fixated pixel, +inf where the baseline, the mean density of the "
+        "other images, is; add a small constant to the predictions, or choose a preset whose ε is above 0",
         definition="mean at fixations of log₂ (ε + prediction) − log₂ (ε + baseline), each {density}, "
         "ε = {ig_eps}; {counted}",
     ),
