@@ -10,7 +10,7 @@ from typing import Any
 
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.evaluation.leave_one_out import FixationDataset, LeaveOneOut, Sample, read_sample
-from augsal_transforms.evaluation.models import Predict, UnreadablePrediction, check_prediction
+from augsal_transforms.evaluation.models import Predict, UnreadablePredictionError, check_prediction
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.metrics.presets import find_preset
 from augsal_transforms.metrics.table import METRICS, Truth, definitions
@@ -134,7 +134,7 @@ def evaluate(
             continue
         try:
             prediction = predict(name, sample.image)
-        except UnreadablePrediction as error:
+        except UnreadablePredictionError as error:
             failures[name] = str(error)
             continue
         size = (sample.image.shape[-2], sample.image.shape[-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from augsal_transforms.data.folders import list_images
 from augsal_transforms.data.images import read_image, to_saliency_map
+from augsal_transforms.data.layouts import list_images
+from augsal_transforms.data.names import printable, to_name
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.predictor import SaliencyPredictor
@@ -20,7 +20,7 @@ Model = Callable[[Tensor], Tensor]
 Predict = Callable[[str, Tensor], Tensor]
 
 
-class UnreadablePrediction(ValueError):
+class UnreadablePredictionError(ValueError):
     """A stored prediction that cannot be read: its image is left out, and the others are scored."""
 
 
@@ -127,7 +127,11 @@ def read_predictions(folder: Path, names: Sequence[str]) -> Predict:
     paths = _match(folder, stored, names)
     missing = [name for name in names if name not in paths]
     if missing:
-        found = f"the first file there is {stored[0].relative_to(folder)}" if stored else "no image file is there"
+        found = (
+            f"the first file there is {printable(stored[0].relative_to(folder))}"
+            if stored
+            else "no image file is there"
+        )
         raise ValueError(
             f"{folder} has no prediction of {len(missing)} of {len(names)} images. The first is {missing[0]!r}, whose "
             f"file is to be {missing[0]}.png, or of another ending; {found}."
@@ -140,7 +144,7 @@ def read_predictions(folder: Path, names: Sequence[str]) -> Predict:
         except Exception as error:
             if not belongs_to_image(error):
                 raise
-            raise UnreadablePrediction(f"its prediction, {paths[name]}: {error}") from error
+            raise UnreadablePredictionError(f"its prediction, {paths[name]}: {error}") from error
         return prediction
 
     return predict
@@ -148,17 +152,13 @@ def read_predictions(folder: Path, names: Sequence[str]) -> Predict:
 
 def _match(folder: Path, stored: Sequence[Path], names: Sequence[str]) -> dict[str, Path]:
     """The file of each image by name; the names of some may be missing."""
-    wanted = {_one_spelling(name): name for name in names}
+    wanted = {to_name(name): name for name in names}
     depths = {name.count("/") + 1 for name in names}
     paths: dict[str, Path] = {}
     for path in stored:
         parts = path.relative_to(folder).with_suffix("").parts
         for depth in depths:
-            name = wanted.get(_one_spelling("/".join(parts[-depth:])))
+            name = wanted.get(to_name("/".join(parts[-depth:])))
             if name is not None and paths.setdefault(name, path) != path:
                 raise ValueError(f"{path} and {paths[name]} are both predictions of {name!r}; keep one of them.")
     return paths
-
-
-def _one_spelling(name: str) -> str:
-    return unicodedata.normalize("NFC", name)  # macOS stores accented letters decomposed
