@@ -35,7 +35,7 @@ from augsal_transforms import EditConfig, SaliencyEditor
 from augsal_transforms.data.fixations import FixatedFolder
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.diffusion.calibration import Calibration
-from augsal_transforms.metrics.presets import definitions
+from augsal_transforms.metrics import definitions
 from augsal_transforms.scenes.writer import write_scenes
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
@@ -101,7 +101,7 @@ def print_table(rows: dict[str, dict[str, Comparison]]) -> None:
 
 
 def _arrow(metric: str) -> str:
-    return "↑" if METRICS[metric] > 0 else "↓"
+    return "↑" if METRICS[metric].higher_is_better else "↓"
 
 
 def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
@@ -114,7 +114,8 @@ def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
 
     names = [name for name in rows if name != WITHOUT.name]
     figure, axes = pyplot.subplots(1, len(METRICS), sharey=True, figsize=(13, 1.2 + 0.3 * len(names)), squeeze=False)
-    for axis, (metric, sign) in zip(axes[0], METRICS.items(), strict=True):
+    for axis, metric in zip(axes[0], METRICS, strict=True):
+        sign = 1 if METRICS[metric].higher_is_better else -1
         of_metric = [rows[name][metric] for name in names]
         reach = [c.difference_error * student.ppf(0.975, c.seeds - 1) if c.seeds > 1 else 0 for c in of_metric]
         axis.errorbar([sign * c.difference for c in of_metric], names, xerr=reach, fmt="o", markersize=4, capsize=2)
