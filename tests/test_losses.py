@@ -326,6 +326,7 @@ def test_rounding_is_no_error():
     assert MaskedEditingLoss()(UNIT > 0.5, UNIT, UNIT > 0.5).isfinite()
 
 
+@THOROUGHLY
 @given(
     st.sampled_from(
         [torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool]
