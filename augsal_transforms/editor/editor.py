@@ -25,14 +25,13 @@ from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.hub import locate_model
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images, check_saliency_maps, composite, keep_mean
 from augsal_transforms.diffusion.model import DiffusionModel, check_finite, load_model
-from augsal_transforms.diffusion.prompts import encode_prompts, locate_words
+from augsal_transforms.diffusion.prompts import embed_tokens, encode_prompts, locate_color, locate_words
 from augsal_transforms.editor.constraint import allowed_strength
 from augsal_transforms.editor.crop import Norms, crop_residual, plan_crops, record_norms
-from augsal_transforms.editor.edits import Contrast, Edit
+from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.passes import attention_depth, source_pass, target_pass
 from augsal_transforms.editor.region import average_tokens, normalise, refine_region, select_region, soft_threshold
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, edited, unedited
-from augsal_transforms.editor.target import edit_latent, injection_weight, inserted_tokens
 from augsal_transforms.photometry import PROPERTIES, photometric_properties, to_unit_range
 from augsal_transforms.randomness import keyed_generator, pixel_hash
 from augsal_transforms.readouts.gate import check_gate, read_properties, secant_strength
@@ -252,8 +251,11 @@ class SaliencyEditor:
 
     def _apply_batch(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
         analyses = [analysis for analysis, _ in jobs]
-        edited_latent = torch.cat([edit_latent(*job, self.calibration, self.config) for job in jobs])  # Z_E
-        injection = [injection_weight(*job, self.config) for job in jobs]
+        settings = self.calibration, self.config
+        edited_latent = torch.cat(
+            [edit.edit_latent(a.latent, a.latent_mask, a.properties[None], *settings) for a, edit in jobs]
+        )  # Z_E
+        injection = [edit.injection_weight(self.config) if a.word else 0.0 for a, edit in jobs]
         with read_properties(self.model, self.gate) as tell:
             output = self.denoise(analyses, edited_latent, inserted_tokens(self.model, jobs), injection)
         told = tell(output, torch.cat([analysis.latent_mask for analysis in analyses]))
@@ -305,8 +307,7 @@ class SaliencyEditor:
         """
         image, mask = to_unit_range(analysis.source.image).to(residual)[None], analysis.edit_mask[None]
         change = analysis.source.letterbox.restore(residual)[None]
-        if isinstance(edit, Contrast):
-            # Departs from Eq. 1: the decoder is not linear, and μ would move by some grey levels.
+        if edit.keeps_mean:
             change = keep_mean(image, change, mask)
         change = mask * change
         bounds = self.config.max_std * self.calibration.std
@@ -332,6 +333,21 @@ def _reload(
 ) -> SaliencyEditor:
     options: dict[str, Any] = {"config": config, "calibration": calibration, "gate": gate, "compile": compile}
     return replace(SaliencyEditor.from_pretrained(folder, device=device, dtype=dtype, **options), name=name)
+
+
+def inserted_tokens(model: DiffusionModel, jobs: list[tuple[ImageAnalysis, Edit]]) -> Tensor:
+    """The tokens inserted before the regions' words, (B, 1, D): words such as colours, or empty ones (Sec. 4.1)."""
+    located = {
+        n: locate_color(model.tokenizer, analysis.source.prompt, analysis.word, edit.inserted_word)
+        for n, (analysis, edit) in enumerate(jobs)
+        if edit.inserted_word and analysis.word
+    }
+    tokens = [model.empty_token] * len(jobs)
+    if located:
+        rows = embed_tokens(model.tokenizer, model.text_encoder, list(located.values()))
+        for n, row in zip(located, rows, strict=True):
+            tokens[n] = row[None, None]
+    return torch.cat(tokens)
 
 
 def check_told(analyses: Sequence[ImageAnalysis]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from augsal_transforms.diffusion.letterbox import Letterbox
 from augsal_transforms.diffusion.prompts import Word
 from augsal_transforms.editor.crop import Crop
-from augsal_transforms.editor.edits import Color, Edit
+from augsal_transforms.editor.edits import Edit
 from augsal_transforms.photometry import PROPERTIES
 
 
@@ -75,7 +75,7 @@ class EditedImage:
         image: (3, H, W), type and size of the input; equal to it, to the bit, where ``edit_mask`` is 0.
         edit_mask: (1, H, W) float32 in [0, 1], the mask that composited; zeros where nothing was edited.
         region: M of Eq. 8 at attention resolution, (1, h, w).
-        kind: ``"contrast"``, ``"brightness"`` or ``"color"``.
+        kind: Name of the edit's kind, a key of ``KINDS``.
         color: The target colour's name, or "".
         word: The word whose region was edited, or "".
         region_source: ``"word"``, or ``"saliency_map"`` where the caption names nothing.
@@ -150,10 +150,10 @@ def _described(analysis: ImageAnalysis, edit: Edit) -> dict[str, Any]:
     return {
         "region": analysis.region.to(analysis.source.image.device),
         "kind": edit.kind,
-        "color": edit.name if isinstance(edit, Color) else "",
+        "color": edit.color_name,
         "word": analysis.word.text if analysis.word else "",
         "region_source": "word" if analysis.word else "saliency_map",
-        "alpha": edit.strength,
+        "alpha": edit.alpha_value,
         "seed": analysis.source.seed,
     }
 

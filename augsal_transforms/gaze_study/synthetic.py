@@ -86,7 +86,7 @@ def observe_study(editor: SaliencyEditor, *, scenes: int = 50, series: int = SER
     edited = [result.image for result in editor.apply(analyses, edits)]
     rises = gaze_rises(observer, [s.image for s in shown], edited, [a.edit_mask for a in analyses])
     changes = [
-        GazeChange(f"scene {number}", edit.kind, edit.strength, change)
+        GazeChange(f"scene {number}", edit.kind, edit.alpha_value, change)
         for number, row in enumerate(rises.tolist())
         for edit, change in zip(edits[number], row, strict=True)
     ]

@@ -8,7 +8,6 @@ from helpers.samples import scene
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor, SaliencyPredictor
 from augsal_transforms.diffusion.batching import seeded_noise
-from augsal_transforms.editor.target import edit_latent
 from augsal_transforms.photometry import PROPERTIES, to_unit_range
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.gate import secant_strength
@@ -71,7 +70,9 @@ def test_a_gate_that_must_bind_binds_where_its_readings_say(editor, keen):
     (analysis,) = keen.analyse([raw["image"]], [raw["saliency_map"]])
     (result,) = keen.apply([analysis], [wanted])
 
-    edited_latent = edit_latent(analysis, wanted, editor.calibration, editor.config)
+    edited_latent = wanted.edit_latent(
+        analysis.latent, analysis.latent_mask, analysis.properties[None], editor.calibration, editor.config
+    )
     output = editor.denoise([analysis], edited_latent, model.empty_token, [0.0])
     noise = seeded_noise([raw["image"]], [0], analysis.latent)
 
