@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import augsal_transforms
 from augsal_transforms.cli import app
-from augsal_transforms.cli.edits import images_to_measure
+from augsal_transforms.data.layouts import images_of
 
 
 @pytest.fixture
@@ -119,10 +119,10 @@ def test_edit_refuses_before_it_works(photo, monkeypatch, options, words):
 
 def test_calibrate_on_a_data_set_measures_its_images_and_not_its_maps(tmp_path):
     augsal("scenes", "--out", tmp_path / "scenes", "--count", "3", "--size", "32")
-    assert [path.suffix for path in images_to_measure(tmp_path / "scenes")] == [".jpg"] * 3
+    assert [path.suffix for path in images_of(tmp_path / "scenes")] == [".jpg"] * 3
     (tmp_path / "loose" / "deep").mkdir(parents=True)
     PIL.Image.new("RGB", (4, 4)).save(tmp_path / "loose" / "deep" / "a.png")
-    assert images_to_measure(tmp_path / "loose") == [tmp_path / "loose" / "deep" / "a.png"]
+    assert images_of(tmp_path / "loose") == [tmp_path / "loose" / "deep" / "a.png"]
 
 
 def test_the_version_is_that_of_the_distribution():
