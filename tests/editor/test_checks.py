@@ -1,4 +1,4 @@
-"""Arguments of the editor: what is refused, with the words that say what to do, and what is taken."""
+"""The checks of the editor's arguments, and the advice in their errors."""
 
 from dataclasses import replace
 
@@ -20,11 +20,12 @@ IMAGE = torch.zeros(3, 4, 6)
         ([torch.rand(1, 1, 4, 6)], ValueError, r"`saliency_maps\[0\]` must have shape \(1, H, W\), .*batch apart"),
         ([torch.rand(4, 6)], ValueError, r"Add the channel: `saliency_map\[None\]`"),
         (torch.rand(1, 4, 6), ValueError, "Add the channel"),
-        ([torch.rand(3, 4, 6)], ValueError, "It is one channel"),
-        ([torch.rand(1, 0, 6)], ValueError, "no side is 0"),
-        ([torch.full((1, 4, 6), float("nan"))], ValueError, "Replace what is not finite"),
-        ([torch.tensor([[[0.5, float("-inf")]]])], ValueError, "Replace what is not finite"),
-        ([torch.tensor([[[-3.0, -0.5]]])], ValueError, r"got values in \[-3, -0.5\]. Log densities: take `exp`"),
+        ([torch.rand(3, 4, 6)], ValueError, "one channel"),
+        ([torch.rand(1, 0, 6)], ValueError, "no side of 0"),
+        ([torch.full((1, 4, 6), float("nan"))], ValueError, "Replace NaN and infinity"),
+        ([torch.tensor([[[0.5, float("inf")]]])], ValueError, "Replace NaN and infinity"),
+        ([torch.tensor([[[-0.5, float("-inf")]]])], ValueError, "Log densities need `exp`"),
+        ([torch.tensor([[[-3.0, -0.5]]])], ValueError, r"got values in \[-3, -0.5\]. Log densities need `exp`"),
         ([torch.tensor([[[0, 200]]])], ValueError, r"got values in \[0, 200\]. Divide it by its maximum"),
         ([torch.rand(1, 4, 6) * 1j], TypeError, "complex"),
         ([np.zeros((4, 6))], TypeError, r"`saliency_maps\[0\]` .*ndarray.*`v2.functional.to_image"),
@@ -147,7 +148,7 @@ def test_images_of_other_libraries_are_refused_with_the_call_that_converts(edito
 
 
 def test_analyses_of_another_model_or_noise_level_are_refused(editor, sd2_folder):
-    """Their trajectories would be taken for this editor's, and the edit would be wrong without a word."""
+    """With trajectories of other noise levels the edit would be wrong, without an error."""
     analyses = editor.analyse([picture()], [blob()], ["a dog"])
     others = [SaliencyEditor.from_pretrained(str(sd2_folder))]
     others += [replace(editor, config=config) for config in (EditConfig.paper(), EditConfig(noise_level=0.3))]
