@@ -6,7 +6,8 @@ from helpers.records import filled, picture
 
 from augsal_transforms import EditStore
 from augsal_transforms.generate.claims import Claims
-from augsal_transforms.store.maintenance import collect_garbage, damaged_records, pack, repair, statistics
+from augsal_transforms.store.maintenance import collect_garbage, damaged_records, repair, statistics
+from augsal_transforms.store.packing import pack
 
 
 @pytest.fixture
