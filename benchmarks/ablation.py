@@ -57,8 +57,9 @@ HELD_OUT_START = 100_000  # a scene's index seeds its viewers: no two scenes of 
 
 def scenes_of(series: Series, options: argparse.Namespace) -> tuple[Path, Path]:
     """The folders of scenes to train and to measure on."""
+    # Two folders of "train", each the series of its own seed: the published figures were measured on these.
     train = partial(write_scenes, count=options.scenes, split="train", seed=series.training)
-    held_out = partial(write_scenes, count=options.held_out, split="val", seed=series.held_out, start=HELD_OUT_START)
+    held_out = partial(write_scenes, count=options.held_out, split="train", seed=series.held_out, start=HELD_OUT_START)
     place = options.runs / options.series
     return write_once(place / "training", train), write_once(place / "held_out", held_out)
 
@@ -173,7 +174,7 @@ def main() -> None:
         wanted = [cell for cell, _ in missing]
         place = options.runs / options.series
         pool = open_pool(SaliencyFolder(training), wanted, series.training, recipe.size, place)
-        measured = HeldOut.read(FixatedFolder(held_out, "val"), recipe.size)
+        measured = HeldOut.read(FixatedFolder(held_out, "train"), recipe.size)
         encoder = options.runs / f"encoder-{pretraining.scenes}-{pretraining.steps}.safetensors"
         bar = partial(tqdm, desc="encoder", disable=None)
         build = pretrained(CompactUnisal, encoder, pretraining, options.device, bar)

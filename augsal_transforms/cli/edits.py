@@ -75,12 +75,12 @@ def calibrate(
 
     from augsal_transforms import Calibration, SaliencyEditor
     from augsal_transforms import calibrate as measure
-    from augsal_transforms.data.folders import list_images
     from augsal_transforms.data.images import read_image, to_rgb_image
+    from augsal_transforms.data.layouts import images_of
     from augsal_transforms.photometry import PROPERTIES
 
     with usage_errors():
-        paths = list_images(data)[:limit]
+        paths = images_of(data)[:limit]
         if editor == "bundled" and out is None:
             raise ValueError("--out must be given for 'bundled': what is installed is not written to.")
         model = SaliencyEditor.from_pretrained(editor, device=device, calibration=Calibration.published())

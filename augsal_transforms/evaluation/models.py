@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from augsal_transforms.data.folders import list_images
 from augsal_transforms.data.images import read_image, to_saliency_map
+from augsal_transforms.data.layouts import list_images
 from augsal_transforms.readouts.predictor import SaliencyPredictor
 
 Model = Callable[[Tensor], Tensor]
