@@ -72,7 +72,7 @@ def pack(
 ) -> None:
     """Write a store as WebDataset tar files; `tar xf` in a folder makes a store of them again."""
     from augsal_transforms import EditStore
-    from augsal_transforms.store.packing import pack as write
+    from augsal_transforms.store.maintenance import pack as write
 
     with usage_errors():
         shards = write(EditStore(store, readonly=True), out, shard_bytes=round(shard_gb * 1e9))

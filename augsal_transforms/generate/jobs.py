@@ -8,12 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import PIL.Image
 from torch import Tensor
 
 from augsal_transforms.data.captions import to_caption
 from augsal_transforms.data.folders import SaliencyFolder
-from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
+from augsal_transforms.data.images import read_image, read_size, to_rgb_image, to_saliency_map
 from augsal_transforms.editor.edits import Edit
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.randomness import keyed_generator
@@ -111,14 +110,7 @@ class JobReader:
 def _bytes_of(files: SaliencyFolder, name: str) -> int:
     """Memory that an image and its map will take, from the image's header; 0 where it cannot be read."""
     try:
-        with PIL.Image.open(files.images[name], formats=("JPEG", "PNG", "WEBP", "BMP")) as image:
-            return _PIXEL * image.width * image.height
-    except Exception:  # the reader finds out what is wrong
+        height, width = read_size(files.images[name])
+    except ValueError:  # the reader finds it again, and notes it
         return 0
-
-
-def describe_files(files: SaliencyFolder) -> str:
-    """One line on the images that a run edits: how many have a caption, and how many are left out for lack of a map."""
-    captions = sum(bool(files.captions.get(name)) for name in files.names)
-    left_out = len(files.images) - len(files.names)
-    return f"captions of {captions:,} of {len(files.names):,}, {left_out:,} images left out"
+    return _PIXEL * height * width

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 
-import numpy as np
 import PIL.Image
 import pytest
 import torch
@@ -18,7 +17,7 @@ from augsal_transforms.generate import generation as module
 from augsal_transforms.generate import jobs
 from augsal_transforms.generate.claims import Claims, Failures
 from augsal_transforms.generate.generation import Generation
-from augsal_transforms.generate.jobs import JobReader, describe_files
+from augsal_transforms.generate.jobs import JobReader
 
 
 @pytest.fixture
@@ -245,10 +244,3 @@ def test_a_damaged_header_does_not_stop_reading_ahead(generation, data):
     generation.run(generation.files.names)
     assert (generation.counts["made"], generation.counts["failed"]) == (3, 3)
     assert sorted(listed(generation.store)) == ["photo-0", "photo-1", "photo-2"]
-
-
-def test_images_captions_and_what_is_left_out_are_counted(data):
-    (data / "captions.json").write_text(json.dumps({"photo-0": "a dog", "photo-1": "", "photo-9": "a cat"}))
-    (data / "maps" / "train" / "photo-5.png").unlink()
-    PIL.Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(data / "images" / "train" / "more.png")
-    assert describe_files(SaliencyFolder(data)) == "captions of 1 of 5, 2 images left out"

@@ -8,8 +8,7 @@ from helpers.records import EDITS, edited, filled, key_of, picture
 
 from augsal_transforms import Contrast, EditStore
 from augsal_transforms.store.keys import EditKey
-from augsal_transforms.store.maintenance import collect_garbage, damaged_records, repair, statistics
-from augsal_transforms.store.packing import pack
+from augsal_transforms.store.maintenance import collect_garbage, damaged_records, pack, repair, statistics
 
 
 @pytest.fixture
