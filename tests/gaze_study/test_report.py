@@ -12,7 +12,7 @@ from augsal_transforms.gaze_study.study import read_study
 def test_the_table_has_every_kind_and_strength_and_says_what_its_words_mean(tmp_path):
     table = read_study(write_study(tmp_path, {**RISE, "d": (None, 2, 2)})).table()
     assert "8 edits of 4 images, 44 fixations\n" in table
-    assert "left out: 0 · images shown without any: 1\n" in table
+    assert "without coordinates: 0 · images without a fixation: 1\n" in table
     # t = 2 √3 = 3.46, p = 1 − t / √(2 + t²) = 0.0742, d = 2
     assert "contrast              3         1  +0.500    3.46    0.074    0.037   +2.00" in table
     # Changes 0, 0.5, 0.5: deviation 0.2887, error 1/6, t(0.975, 2) = 4.3027.
@@ -25,8 +25,8 @@ def test_json_has_the_same_and_every_edit(tmp_path):
     told = json.loads(read_study(write_study(tmp_path, {**RISE, "d": (None, 2, 2)})).to_json())
     contrast = told["kinds"]["contrast"]
     assert (contrast["t"], contrast["p"]) == pytest.approx((T, P))
-    assert contrast["by_strength"][1]["low"] == 1.8
-    assert contrast["by_strength"][1]["images"] == 3
+    assert contrast["by_alpha"][1]["low"] == 1.8
+    assert contrast["by_alpha"][1]["images"] == 3
     assert told["changes"][1] == {"original": "a", "kind": "contrast", "alpha": 1.8, "change": 0.5}
     assert told["changes"][-1]["change"] is None
     assert told["unseen"] == ["d"]
@@ -38,4 +38,4 @@ def test_what_is_infinite_or_undefined_is_json_too():
     contrast = json.loads(ShiftStudy(source="x", changes=changes).to_json())["kinds"]["contrast"]
     assert contrast["t"] == "inf"
     assert contrast["p"] == 0
-    assert contrast["by_strength"][1]["reach"] is None
+    assert contrast["by_alpha"][1]["ci95"] is None

@@ -40,23 +40,23 @@ def test_the_test_is_paired_over_images():
     changes = torch.tensor([[0.0, 2.0], [1.0, 3.0], [2.0, 4.0]])
     shift = summarise_shift(changes)
     t = 2 * 3**0.5
-    assert [at.mean for at in shift.by_strength] == [1, 3]
+    assert [at.mean for at in shift.by_alpha] == [1, 3]
     assert shift.t == pytest.approx(t)
     assert shift.p == pytest.approx(1 - t / (2 + t**2) ** 0.5)
     assert shift.p_rise == pytest.approx(shift.p / 2)
     assert shift.mean == pytest.approx(2)
     assert shift.effect == pytest.approx(2)
     assert (shift.images, shift.undefined) == (3, 0)
-    assert shift.rises_with_strength
-    assert not summarise_shift(changes.flip(1)).rises_with_strength
-    assert not summarise_shift(-changes).rises_with_strength
+    assert shift.rises_with_alpha
+    assert not summarise_shift(changes.flip(1)).rises_with_alpha
+    assert not summarise_shift(-changes).rises_with_alpha
 
 
 def test_images_that_nobody_looked_at_are_left_out_and_counted():
     changes = torch.tensor([[1.0], [2.0], [torch.nan], [3.0]])
     shift = summarise_shift(changes)
     assert (shift.images, shift.undefined) == (3, 1)
-    assert shift.by_strength[0].mean == 2
+    assert shift.by_alpha[0].mean == 2
 
 
 @pytest.mark.parametrize(("changes", "images"), [([[2.0], [torch.nan]], 1), ([[torch.nan]], 0)])
@@ -64,23 +64,23 @@ def test_fewer_than_two_images_are_reported_without_a_test(changes, images):
     shift = summarise_shift(torch.tensor(changes))
     assert (shift.images, shift.undefined) == (images, 1)
     assert all(math.isnan(value) for value in (shift.t, shift.p, shift.p_rise, shift.effect))
-    assert not shift.rises_with_strength
+    assert not shift.rises_with_alpha
 
 
 def test_an_image_enters_with_the_strengths_that_it_has():
     changes = torch.tensor([[1.0, torch.nan], [torch.nan, 3.0], [0.0, 4.0]])
     shift = summarise_shift(changes)
-    assert [(at.images, at.mean) for at in shift.by_strength] == [(2, 0.5), (2, 3.5)]
+    assert [(at.images, at.mean) for at in shift.by_alpha] == [(2, 0.5), (2, 3.5)]
     assert shift.mean == pytest.approx((1 + 3 + 2) / 3)
 
 
 def test_intervals_are_student_s_over_images():
     """Changes 1 and 3: deviation √2, error 1, and Student's t with one degree of freedom is Cauchy: tan(0.475 π)."""
-    (at,) = summarise_shift(torch.tensor([[1.0], [3.0]])).by_strength
-    assert at.reach == pytest.approx(math.tan(0.475 * math.pi))
-    alone = summarise_shift(torch.tensor([[1.0, 5.0], [3.0, torch.nan]])).by_strength[1]
+    (at,) = summarise_shift(torch.tensor([[1.0], [3.0]])).by_alpha
+    assert at.ci95 == pytest.approx(math.tan(0.475 * math.pi))
+    alone = summarise_shift(torch.tensor([[1.0, 5.0], [3.0, torch.nan]])).by_alpha[1]
     assert (alone.images, alone.mean) == (1, 5)
-    assert math.isnan(alone.reach)
+    assert math.isnan(alone.ci95)
 
 
 def test_no_change_at_all_is_no_rise():
@@ -98,5 +98,5 @@ def test_the_synthetic_observer_looks_at_a_disc_that_comes_to_stand_out():
         after += [fixation_density(grey + rise * mask) for rise in (0.1, 0.3)]
         masks.append(mask)
     shift = summarise_shift(gaze_changes(before, after, masks))
-    assert shift.rises_with_strength
+    assert shift.rises_with_alpha
     assert shift.effect > 1

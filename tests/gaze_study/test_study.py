@@ -29,7 +29,7 @@ def test_images_that_nobody_looked_at_stay_and_are_counted(tmp_path):
     assert len(found.changes) == 10
     kind = found.kinds["contrast"]
     assert (kind.shift.images, kind.shift.undefined) == (4, 1)
-    assert [at.images for at in kind.shift.by_strength] == [3, 4]
+    assert [at.images for at in kind.shift.by_alpha] == [3, 4]
 
 
 def test_fixations_outside_the_image_are_left_out_and_counted(tmp_path):

@@ -2,21 +2,21 @@ import math
 
 import pytest
 
-from augsal_transforms.gaze_study.shift import ALL, GazeChange, Level, compare_kinds, find_levels
+from augsal_transforms.gaze_study.shift import ALL_KINDS, AlphaSpan, GazeChange, compare_kinds, find_spans
 
 
 def test_few_strengths_are_levels_and_many_fall_into_three_ranges():
-    assert find_levels([1.8, 1.2, 1.5, 1.2]) == (Level(1.2, 1.2), Level(1.5, 1.5), Level(1.8, 1.8))
+    assert find_spans([1.8, 1.2, 1.5, 1.2]) == (AlphaSpan(1.2, 1.2), AlphaSpan(1.5, 1.5), AlphaSpan(1.8, 1.8))
     drawn = [9, 1, 2, 3, 4, 5, 6, 7, 8]
-    assert find_levels(drawn) == (Level(1, 3), Level(4, 6), Level(7, 9))
-    assert str(Level(1.25, 1.5)) == "1.25–1.5"
-    assert str(Level(1.5, 1.5)) == "1.5"
+    assert find_spans(drawn) == (AlphaSpan(1, 3), AlphaSpan(4, 6), AlphaSpan(7, 9))
+    assert str(AlphaSpan(1.25, 1.5)) == "1.25–1.5"
+    assert str(AlphaSpan(1.5, 1.5)) == "1.5"
 
 
 def test_equal_strengths_are_never_in_two_ranges():
     alphas = [1, 2, 3, 3, 3, 3, 4, 5, 6, 7]
-    levels = find_levels(alphas)
-    assert levels == (Level(1, 3), Level(4, 4), Level(5, 7))
+    spans = find_spans(alphas)
+    assert spans == (AlphaSpan(1, 3), AlphaSpan(4, 4), AlphaSpan(5, 7))
 
 
 def test_images_may_have_any_number_of_strengths():
@@ -26,7 +26,7 @@ def test_images_may_have_any_number_of_strengths():
         *(GazeChange("c", "contrast", 1.2, math.nan), GazeChange("c", "contrast", 1.8, 8.0)),
     ]
     shift = compare_kinds(changes)["contrast"].shift
-    assert [(at.images, at.mean) for at in shift.by_strength] == [(1, 2), (3, 6)]
+    assert [(at.images, at.mean) for at in shift.by_alpha] == [(1, 2), (3, 6)]
     assert shift.mean == pytest.approx((3 + 6 + 8) / 3)  # a's is the mean of 2 and 4
 
 
@@ -38,12 +38,12 @@ def test_all_kinds_weigh_alike_in_an_image_and_each_has_its_own_images():
         GazeChange("d", "contrast", 1.5, math.nan),
     ]
     kinds = compare_kinds(changes)
-    assert list(kinds) == ["color", "contrast", ALL]
+    assert list(kinds) == ["color", "contrast", ALL_KINDS]
     assert (kinds["color"].shift.images, kinds["color"].shift.undefined) == (2, 0)
     assert (kinds["contrast"].shift.images, kinds["contrast"].shift.undefined) == (2, 1)
     # a: (1 + 3) / 2, b: 1, c: 5
-    assert kinds[ALL].shift.mean == pytest.approx((2 + 1 + 5) / 3)
-    assert kinds[ALL].shift.undefined == 1
+    assert kinds[ALL_KINDS].shift.mean == pytest.approx((2 + 1 + 5) / 3)
+    assert kinds[ALL_KINDS].shift.undefined == 1
 
 
 def test_a_kind_of_one_image_stays_without_a_test_and_the_others_have_theirs():
@@ -56,5 +56,5 @@ def test_a_kind_of_one_image_stays_without_a_test_and_the_others_have_theirs():
 
 def test_all_kinds_have_no_strength_in_common():
     changes = [GazeChange(n, kind, 1.0, c) for n in "ab" for c, kind in enumerate(("brightness", "color", "contrast"))]
-    of_all = compare_kinds(changes)[ALL]
-    assert of_all.levels == of_all.shift.by_strength == ()
+    of_all = compare_kinds(changes)[ALL_KINDS]
+    assert of_all.alpha_spans == of_all.shift.by_alpha == ()
