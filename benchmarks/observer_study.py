@@ -18,7 +18,8 @@ from table2.spectral_residual import spectral_residual
 from torch import Tensor
 
 from augsal_transforms import Brightness, Color, SaliencyEditor
-from augsal_transforms.editor.edits import COLORS, LUMA, toward_color
+from augsal_transforms.editor.edits import COLORS
+from augsal_transforms.editor.latent_edits import LUMA, toward_color
 from augsal_transforms.gaze_study.shift import FixationShift, summarise_shift
 from augsal_transforms.gaze_study.synthetic import (
     BRIGHTNESS,

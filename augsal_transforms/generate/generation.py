@@ -19,7 +19,7 @@ from torch import Tensor
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
 from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.editor.edits import Brightness, Color, Contrast, Edit
+from augsal_transforms.editor.edits import DEFAULT_EDITS, Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.generate.claims import Claims, Failures
 from augsal_transforms.randomness import keyed_generator
@@ -80,7 +80,7 @@ class Generation:
         editor: SaliencyEditor,
         store: EditStore,
         files: SaliencyFolder,
-        edits: Sequence[Edit] = (Contrast(), Brightness(), Color()),
+        edits: Sequence[Edit] = DEFAULT_EDITS,
         *,
         seed: int = 0,
     ) -> None:

@@ -23,7 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from augsal_transforms.data.images import read_image, to_rgb_image
-from augsal_transforms.editor.edits import Color, Edit
+from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import pixel_hash
 
@@ -81,8 +81,8 @@ class EditKey:
             seed=seed,
             editor=editor,
             kind=edit.kind,
-            color=edit.name if isinstance(edit, Color) else "",
-            alpha=round(edit.strength * 1000),
+            color=edit.color_name,
+            alpha=round(edit.alpha_value * 1000),
         )
 
     def __hash__(self) -> int:

@@ -9,7 +9,7 @@ import torch
 from ablation import open_editor
 
 from augsal_transforms import Brightness
-from augsal_transforms.editor.edits import shift_brightness
+from augsal_transforms.editor.latent_edits import shift_brightness
 
 SCRIPT = Path(ablation.__file__)
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from augsal_transforms import Calibration, SaliencyEditor, calibrate
 from augsal_transforms.diffusion.calibration import correct_gain, fit_decoder
-from augsal_transforms.editor.edits import shift_brightness
+from augsal_transforms.editor.latent_edits import shift_brightness
 
 
 def test_gamma_of_the_published_factors():

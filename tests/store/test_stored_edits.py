@@ -37,7 +37,7 @@ def test_a_sample_takes_an_edit_that_the_store_holds(store):
         (expected,) = (
             edited(scene(n)["image"], edit)
             for edit in EDITS
-            if (edit.kind, edit.strength) == (sample["edit_kind"], sample["edit_alpha"])
+            if (edit.kind, edit.alpha_value) == (sample["edit_kind"], sample["edit_alpha"])
         )
         assert torch.equal(sample["edited_image"], expected.image)
         assert torch.equal(sample["edit_mask"], expected.edit_mask)
