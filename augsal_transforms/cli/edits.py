@@ -135,13 +135,14 @@ def calibrate(
     from augsal_transforms import Calibration, SaliencyEditor
     from augsal_transforms import calibrate as measure
     from augsal_transforms.data.images import read_image, to_rgb_image
+    from augsal_transforms.data.layouts import images_of
     from augsal_transforms.diffusion.calibration import DESCRIPTION, WEIGHTS
     from augsal_transforms.diffusion.hub import locate_model
 
     if editor == "bundled" and out is None:
         raise ValueError("--out must be given for 'bundled', because an installed package is not written to.")
     place = check_device(device)
-    paths = images_to_measure(data)[:limit]
+    paths = images_of(data)[:limit]
     if len(paths) < 32:
         raise ValueError(f"--data and --limit must give 32 images or more, 200 are better, got {len(paths)} in {data}.")
     check_editor(editor)
@@ -152,21 +153,6 @@ def calibrate(
     _print_calibration(calibration, editor, folder, as_json)
     folder.mkdir(parents=True, exist_ok=True)
     calibration.save(folder, model.model.folder)
-
-
-def images_to_measure(folder: Path) -> list[Path]:
-    """The images of a data set without its maps, or all images below a folder that is none."""
-    from augsal_transforms.data.folders import list_images
-    from augsal_transforms.data.layouts import find_layout
-
-    for split in ("train", "val"):
-        try:
-            files = find_layout(folder, split).find(folder, split)
-        except FileNotFoundError:
-            continue
-        if files.maps:
-            return [path for _, path in files.images]
-    return list_images(folder)
 
 
 def _print_calibration(calibration: Any, editor: str, folder: Path, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from augsal_transforms.data.fixation_files import read_fixation_table
 from augsal_transforms.data.fixations import Fixations, count_fixations, find_fixations
 from augsal_transforms.data.images import read_image, to_saliency_map
+from augsal_transforms.data.recorded import place_fixations
 from augsal_transforms.gaze_study.report import ShiftStudy
 from augsal_transforms.gaze_study.shift import GazeChange, gaze_in_region
 
@@ -149,8 +150,4 @@ def _inside(fixations: Fixations, name: str, frame: Size) -> tuple[Tensor, int]:
     """An image's fixations inside its frame, and how many lie outside."""
     if name not in fixations:
         return torch.zeros(0, 2, dtype=torch.long), 0
-    recorded = fixations.recorded(name)
-    if recorded.frame != frame:
-        raise ValueError(f"The fixations of {name!r} lie in a frame of {recorded.frame}, its mask is {frame} (H, W).")
-    inside = (recorded.points == recorded.clipped()).all(1)
-    return recorded.points[inside], int((~inside).sum())
+    return place_fixations(fixations.recorded(name), frame, name=name)

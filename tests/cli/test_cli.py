@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 import augsal_transforms
 from augsal_transforms.cli import app
-from augsal_transforms.cli.edits import images_to_measure
 
 
 @pytest.fixture
@@ -115,14 +114,6 @@ def test_edit_refuses_before_it_works(photo, monkeypatch, options, words):
     assert result.exit_code == 2
     assert words in result.stderr
     assert {path: path.read_bytes() for path in photo.iterdir()} == before
-
-
-def test_calibrate_on_a_data_set_measures_its_images_and_not_its_maps(tmp_path):
-    augsal("scenes", "--out", tmp_path / "scenes", "--count", "3", "--size", "32")
-    assert [path.suffix for path in images_to_measure(tmp_path / "scenes")] == [".jpg"] * 3
-    (tmp_path / "loose" / "deep").mkdir(parents=True)
-    PIL.Image.new("RGB", (4, 4)).save(tmp_path / "loose" / "deep" / "a.png")
-    assert images_to_measure(tmp_path / "loose") == [tmp_path / "loose" / "deep" / "a.png"]
 
 
 def test_the_version_is_that_of_the_distribution():

@@ -58,7 +58,7 @@ def test_a_file_of_another_format_is_named(scenes, tmp_path):
     with pytest.raises(ValueError, match=r"captions_train2014\.json must be COCO's instances"):
         read_boxes(scenes / "annotations" / "captions_train2014.json")
     (tmp_path / "list.json").write_text("[1, 2]")
-    with pytest.raises(ValueError, match=r"list\.json must be captions in COCO's format or a table"):
+    with pytest.raises(ValueError, match=r"list\.json must be captions in COCO's or Karpathy's format"):
         make_index(tmp_path / "list.json", None)
 
 

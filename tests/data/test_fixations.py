@@ -13,7 +13,7 @@ from augsal_transforms.data.fixation_files import read_fixation_file, read_fixat
 from augsal_transforms.data.fixations import FixatedFolder, count_fixations, read_fixations
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.scenes.observer import fixate
-from augsal_transforms.scenes.scenes import render_scene
+from augsal_transforms.scenes.scenes import render_scene, series_of, viewers_of
 from augsal_transforms.scenes.writer import write_scenes
 
 NAME = "COCO_train2014_000000000009"
@@ -72,11 +72,12 @@ def test_repeated_fixations_are_kept(salicon):
     assert read_fixations(open_layout(salicon))[NAME].tolist() == [[1, 2], [1, 2]]
 
 
-def test_points_outside_the_frame_are_moved_to_its_edge_and_counted(salicon):
+def test_points_outside_the_frame_are_left_out_and_counted(salicon):
     mat(salicon / f"fixations/train/{NAME}.mat", gaze([[[0, 3], [9, 7], [4, 4]]]))
     fixations = read_fixations(open_layout(salicon))
-    assert fixations[NAME].tolist() == [[0, 2], [7, 5], [3, 3]]
-    assert fixations.recorded(NAME).outside == 2
+    assert fixations[NAME].tolist() == [[3, 3]]
+    assert (fixations.recorded(NAME).outside, fixations.placed(NAME).left_out) == (2, 2)
+    assert FixatedFolder(salicon).fixations(NAME).tolist() == [[3, 3]]
 
 
 def test_the_first_releases_map_is_read_and_a_blurred_one_refused(salicon):
@@ -130,7 +131,7 @@ def test_mit1003s_jpeg_points_are_thresholded(tmp_path):
     rng = np.random.default_rng(0)
     values = rng.integers(0, 60, (48, 64)).astype("uint8")  # what JPEG leaves around points
     values[10, 20], values[30, 40], values[31, 41] = 255, 200, 120
-    picture(tmp_path / "ALLSTIMULI/a.jpeg")
+    picture(tmp_path / "ALLSTIMULI/a.jpeg", values)
     picture(tmp_path / "ALLFIXATIONMAPS/a_fixMap.jpg")
     (tmp_path / "ALLFIXATIONMAPS").mkdir(exist_ok=True)
     PIL.Image.fromarray(values).save(tmp_path / "ALLFIXATIONMAPS/a_fixPts.jpg", quality=100)
@@ -195,8 +196,7 @@ def test_tables_count_from_the_corner_and_names_may_have_endings(tmp_path):
     ("content", "words"),
     [
         ("image,x\na,1\n", "must have the columns image, x and y, got image, x"),
-        ("image,x,y\na,1,1\na,,2\n", "line 3: image, x and y must be there, got 'a', '' and '2'"),
-        ("image,x,y\na,1,nan\n", "line 2: image, x and y must be there"),
+        ("image,x,y\na,1,1\na,left,2\n", "line 3: image, x and y must be there, got 'a', 'left' and '2'"),
         ("image,x,y\na,1\n", "line 2: image, x and y must be there, got 'a', '1' and None"),
     ],
 )
@@ -216,8 +216,9 @@ def test_fixations_are_counted_per_pixel():
 def test_a_folder_of_scenes_gives_back_the_observer_s_fixations(tmp_path, split):
     write_scenes(tmp_path, 2, split=split, seed=5, size=48)
     dataset = FixatedFolder(tmp_path, split)
-    scene = render_scene(1, 5, 48)
-    assert torch.equal(dataset.fixations(dataset.names[1]), fixate(scene.image, scene.objects, seed=1))
+    scene = render_scene(1, series_of(5, split), 48)
+    viewers = viewers_of(1, 5, split)
+    assert torch.equal(dataset.fixations(dataset.names[1]), fixate(scene.image, scene.objects, seed=viewers))
     assert dataset.fixations("another").shape == (0, 2)
 
 
