@@ -12,9 +12,10 @@ from augsal_transforms.diffusion.calibration import Calibration, correct_gain, f
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images
 from augsal_transforms.editor.constraint import measure_std
 from augsal_transforms.editor.editor import SaliencyEditor
+from augsal_transforms.editor.passes import decode_residual, denoise
 from augsal_transforms.photometry import to_unit_range, weighted_mean
 
-PROBE = 0.2  # of RGB in [−1, 1]: a tenth of full scale
+PROBE = 0.2  # size of a probe, in units of RGB in [−1, 1]: a tenth of full scale
 
 
 @torch.no_grad()
@@ -23,21 +24,30 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
 
     Args:
         editor: The editor to measure; it stays as it is.
-        images: 32 or more, better 200, each (3, H, W), uint8 or float in [0, 1].
-        seed: Draws colour jitter and areas of interest.
-        probes: How many of the images the gain is measured on.
+        images: At least 32 images, better 200, each (3, H, W), uint8 or float in [0, 1].
+        seed: Seed of the colour jitter and of the areas of interest.
+        probes: Number of images that the gain is measured on, at least 1.
 
     Returns:
         The calibration; ``calibration.save(folder, model_folder)`` writes it.
 
     Raises:
-        ValueError: If there are fewer than 32 images, or the decoder is not nearly linear (R² < 0.6).
+        ValueError: If there are fewer than 32 images or 1 probe, the decoder is not nearly linear (R² < 0.6), or a
+            photometric property is the same in all images.
     """
     images = check_images(images)
+    if probes < 1:
+        raise ValueError(f"`probes` must be 1 or more, got {probes!r}.")
     if len(images) < 32:
         raise ValueError(f"`images` must be 32 or more to calibrate on, 200 are better, got {len(images)}.")
+    std = measure_std([to_unit_range(image) for image in images], seed=seed)
+    if not bool((std > 0).all()):
+        raise ValueError(
+            f"`images` must differ in brightness, colour and contrast, got standard deviations of {std.tolist()}: "
+            "no edit would be allowed. Calibrate on photographs."
+        )
     decoder, intercept, explained = fit_decoder(*_cells(editor, images, seed))
-    if explained < 0.6:
+    if not explained >= 0.6:
         raise ValueError(
             f"The decoder is not nearly linear on these images: R² = {explained:.2f}, needed 0.60. "
             "Are the weights trained?"
@@ -46,13 +56,14 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         decoder=decoder,
         intercept=intercept,
         pseudo_inverse=torch.linalg.pinv(decoder.double()).float(),
-        std=measure_std([to_unit_range(image) for image in images], seed=seed),
+        std=std,
         calibrated=True,
         source=f"{len(images)} images, R² = {explained:.3f}; gain at {editor.config.steps} step(s), "
         f"τ = {editor.config.noise_level:g}, w = {editor.config.guidance:g}",
     ).to(editor.model.device)
     gain = measure_gain(replace(editor, calibration=calibration), images[:probes])
-    return replace(calibration, pseudo_inverse=correct_gain(calibration.pseudo_inverse, gain))
+    corrected = correct_gain(calibration.pseudo_inverse.cpu(), gain.cpu())  # in float64, which MPS does not have
+    return replace(calibration, pseudo_inverse=corrected.to(editor.model.device))
 
 
 def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Tensor, Tensor]:
@@ -66,8 +77,10 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
         # Channels of photographs rise and fall together; without jitter A could not tell them apart.
         gain, offset = torch.rand(2, 3, 1, 1, generator=generator).to(placed)
         jittered = ((0.6 + 0.8 * gain) * (placed - 0.5) + 0.5 + (0.25 * offset - 0.125)).clamp(0, 1)
-        latent = model.encode(torch.stack([placed, jittered]).to(model.device))
-        rgb = F.avg_pool2d(2 * model.decode(latent) - 1, model.downsampling)
+        with model.lock:
+            latent = model.encode(torch.stack([placed, jittered]).to(model.device))
+            decoded = model.decode(latent)
+        rgb = F.avg_pool2d(2 * decoded - 1, model.downsampling)
         latents.append(latent.movedim(1, -1).flatten(0, -2).cpu())
         colors.append(rgb.movedim(1, -1).flatten(0, -2).cpu())
     return torch.cat(latents), torch.cat(colors)
@@ -77,10 +90,10 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
 def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
     """G, (3, 3): the RGB that comes out of the whole path per unit of each channel put in along A⁺.
 
-    Edit, target pass and decoder together, in the core of a central region: the target pass alone
+    It covers the edit, the target pass and the decoder, in the core of a central region, because the target pass
     takes back a part of every edit.
     """
-    blobs = [_central_blob(image.shape[-2], image.shape[-1]) for image in images]
+    model, blobs = editor.model, [_central_blob(image.shape[-2], image.shape[-1]) for image in images]
     analyses = editor.analyse(images, blobs)
     rows = []
     for channel in editor.calibration.pseudo_inverse:
@@ -89,8 +102,8 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
             core = (analysis.edit_mask > 0.9).float()[None]
             for sign in (-1, 1):
                 edited_latent = analysis.latent + analysis.latent_mask * (sign * PROBE * channel)[:, None, None]
-                output = editor.denoise([analysis], edited_latent, editor.model.empty_token, [0.0])
-                change = analysis.source.letterbox.restore(editor.residual([analysis], output)[0])
+                output = denoise(model, editor.config, [analysis], edited_latent, model.empty_token, [0.0])
+                change = analysis.source.letterbox.restore(decode_residual(model, [analysis], output)[0])
                 out += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
         rows.append(out / (2 * len(analyses)))
     return torch.stack(rows)

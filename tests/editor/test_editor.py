@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
 from augsal_transforms.diffusion.letterbox import Letterbox, keep_mean
 from augsal_transforms.diffusion.model import load_model
-from augsal_transforms.editor.passes import source_pass, target_pass
+from augsal_transforms.editor.passes import decode_residual, denoise, source_pass, target_pass
 from augsal_transforms.editor.results import Source
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 
@@ -51,8 +51,8 @@ def test_an_edit_that_changes_the_latent_by_nothing_changes_the_image_by_nothing
     (analysis,) = editor.analyse([picture()], [blob()], ["a red dog"])
     nothing = torch.zeros(1, 1, 32)
     with torch.no_grad():
-        output = editor.denoise([analysis], analysis.latent, nothing, [0.0])
-        residual = editor.residual([analysis], output)
+        output = denoise(editor.model, config, [analysis], analysis.latent, nothing, [0.0])
+        residual = decode_residual(editor.model, [analysis], output)
     assert residual.abs().max() < 1e-5
     assert editor.config.steps == len(analysis.trajectory)
 
@@ -134,7 +134,7 @@ def test_images_of_different_sizes_and_shapes_go_together(editor):
     assert [result.region_source for result in results] == ["saliency_map", "word", "saliency_map", "word", "word"]
 
 
-def test_the_canvas_keeps_aspect_and_pads_to_what_the_networks_need():
+def test_the_letterbox_keeps_aspect_and_pads_to_what_the_networks_need():
     letterbox = Letterbox.plan((480, 640), 512, 64)
     assert letterbox.inner == (443, 591)
     assert letterbox.outer == (448, 640)
@@ -307,7 +307,7 @@ def test_one_analysis_serves_many_edits(editor):
         assert (one(editor, edit).image - result.image).abs().max() < 1e-4
 
 
-def test_the_account_of_an_edit_is_complete(editor):
+def test_the_metadata_of_an_edit_is_complete(editor):
     result = one(editor, Color("blue", 0.6), seed=11)
     assert (result.kind, result.color, result.alpha, result.seed) == ("color", "blue", 0.6, 11)
     assert result.word in ("red", "dog", "street")
@@ -319,6 +319,15 @@ def test_the_account_of_an_edit_is_complete(editor):
     )  # 96 × 128 at about 128² pixels is 111 × 148, padded 112 × 160, eight pixels a cell
     assert tuple(result.properties_before) == tuple(result.properties_after) == PROPERTIES
     assert result.properties_before != result.properties_after
+
+
+def test_an_edit_prints_on_one_line(editor):
+    result = one(editor, Color("blue", 0.6))
+    assert repr(result) == (
+        f"EditedImage(kind='color', color='blue', word={result.word!r}, alpha=0.6, strength={result.strength:.3g}, "
+        f"bound_by={result.bound_by!r}, size=96×128)"
+    )
+    assert "\n" not in str([result])
 
 
 def test_punctuation_and_pieces_do_not_move_the_word(editor):
@@ -425,13 +434,9 @@ def test_stable_diffusion_edits_a_picture():
         (([torch.rand(3, 8, 8) * 255], [blob()], None, [Contrast(1.5)]), ValueError, "before Normalize"),
         ((["photo.jpg"], [blob()], None, [Contrast(1.5)]), TypeError, r"`images\[0\]` must be a tensor"),
         (([picture()], [blob(), blob()], None, [Contrast(1.5)]), ValueError, "one per image"),
-        (([picture()], [torch.rand(96, 128)], None, [Contrast(1.5)]), ValueError, r"`saliency_maps\[0\]`"),
-        (([picture()], [blob() * float("nan")], None, [Contrast(1.5)]), ValueError, "finite"),
         (([picture()], [blob()], "a dog", [Contrast(1.5)]), TypeError, "`prompts` must be a list"),
         (([picture()], [blob()], ["a", "b"], [Contrast(1.5)]), ValueError, "`prompts` must have one entry"),
         (([picture()], [blob()], None, Contrast(1.5)), TypeError, "`edits` must be a list"),
-        (([picture()], [blob()], None, ["contrast"]), TypeError, "`edits`"),
-        (([picture()], [blob()], None, [[1.5]]), TypeError, "must hold Contrast, Brightness or Color"),
     ],
 )
 def test_errors_name_the_argument(editor, arguments, error, words):
