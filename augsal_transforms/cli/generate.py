@@ -158,11 +158,9 @@ def _on_ray(make: Callable[[], Generation], names: list[str], actors: int, devic
 
 
 def _print_start(dataset: SaliencyFolder, editor: str, as_json: bool) -> None:
-    captions = sum(bool(dataset.captions.get(name)) for name in dataset.names)
-    left_out = len(dataset.images.keys() | dataset.maps.keys()) - len(dataset.names)
     typer.echo(
-        f"{dataset.layout}, {dataset.split}: captions of {captions:,} of {len(dataset.names):,} images, "
-        f"{left_out:,} images left out (no map of their name, or no image); editor {editor}",
+        f"{dataset.layout}, {dataset.split}: captions of {dataset.captioned:,} of {len(dataset):,} images, "
+        f"{len(dataset.left_out):,} images left out (no map); editor {editor}",
         err=as_json,
     )
 
