@@ -22,9 +22,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("adapters/*.md"), *ROOT.glob("benchmarks/*.md")]
 )
-# A comment before a block, "<!-- not run: reason -->", says why it is not run.
-BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n+)?^( *)```python\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-SHELL = re.compile(r"^```(?:sh)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A fenced block with its language, and the comment "<!-- not run: reason -->" that may stand before it.
+BLOCK = re.compile(r"^(<!-- not run: [^\n]+ -->\n+)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def named(pages):
@@ -32,7 +31,7 @@ def named(pages):
 
 
 def snippets(page):
-    return [match[3] for match in BLOCK.finditer(page.read_text()) if not match[1]]
+    return [code for reason, language, code in BLOCK.findall(page.read_text()) if language == "python" and not reason]
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +82,8 @@ def test_python_on_a_page_runs_from_top_to_bottom(page, workplace, monkeypatch, 
 @named([page for page in PAGES if "augsal " in page.read_text()])
 def test_commands_and_options_on_a_page_exist(page):
     group = typer.main.get_command(app)
-    for line in "".join(SHELL.findall(page.read_text())).replace("\\\n", " ").splitlines():
+    shell = "".join(code for _, language, code in BLOCK.findall(page.read_text()) if not language)
+    for line in shell.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         start = next((n for n, word in enumerate(words) if word in ("augsal", "augsal_transforms")), None)
         if start is None or words[start + 1].startswith("-"):
