@@ -27,7 +27,6 @@ from sd15_on_cpu import build
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.diffusion.model import DiffusionModel
-from augsal_transforms.diffusion.prompts import encode_prompts
 
 Step = tuple[str, Callable[[], object], Callable[[], object]]  # its name, the edits before it and after it
 COMPILED = "the networks compiled"
@@ -47,7 +46,7 @@ class Forgetful(DiffusionModel):
 
     @property
     def empty_prompt(self) -> torch.Tensor:
-        return encode_prompts(self.tokenizer, self.text_encoder, [""])
+        return self.encode_prompts([""])
 
 
 class OneByOne:

@@ -20,7 +20,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from augsal_transforms.diffusion.prompts import encode_prompts
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.losses import MaskedEditingLoss, ReadoutLoss, SaliencyLoss
 from augsal_transforms.photometry import photometric_properties, to_unit_range
@@ -136,7 +135,7 @@ class ReadoutTraining:
         edited = self._edit(batch) if config.augment else {}
 
         with torch.autocast(model.device.type, torch.bfloat16):
-            context = encode_prompts(model.tokenizer, model.text_encoder, prompts).float()
+            context = model.encode_prompts(prompts).float()
             areas = pool_area(patches, cells)
             if edited:  # one pass of originals and edited images: a second one would confuse DDP
                 with torch.no_grad():

@@ -6,9 +6,8 @@ from helpers.tiny import tiny_tokenizer
 
 from augsal_transforms.diffusion.prompts import (
     embed_tokens,
-    encode_prompts,
-    insert_color,
-    locate_color,
+    insert_word,
+    locate_inserted,
     locate_words,
     tokenize,
 )
@@ -63,21 +62,21 @@ def test_equal_prompts_are_encoded_once_and_each_as_if_alone(editor):
     hook = model.text_encoder.register_forward_pre_hook(
         lambda module, args, kwargs: lengths.append(len(args[0] if args else kwargs["input_ids"])), with_kwargs=True
     )
-    rows = encode_prompts(model.tokenizer, model.text_encoder, ["dog", "red bus", "dog"])
+    rows = model.encode_prompts(["dog", "red bus", "dog"])
     hook.remove()
     assert lengths == [2]
     assert torch.equal(rows[0], rows[2])
-    alone = encode_prompts(model.tokenizer, model.text_encoder, ["red bus"])
+    alone = model.encode_prompts(["red bus"])
     assert torch.allclose(rows[1], alone[0], atol=1e-5)
 
 
 def test_the_color_word_goes_before_its_word(editor):
     model = editor.model
-    word = next(w for w in locate_words(model.tokenizer, "a cat on the bus") if w.text == "bus")
-    assert insert_color("a cat on the bus", word, "blue") == "a cat on the blue bus"
-    expected = encode_prompts(model.tokenizer, model.text_encoder, ["a cat on the blue bus"])
+    word = next(w for w in model.locate_words("a cat on the bus") if w.text == "bus")
+    assert insert_word("a cat on the bus", word, "blue") == "a cat on the blue bus"
+    expected = model.encode_prompts(["a cat on the blue bus"])
     tokens = words(model.tokenizer, "a cat on the blue bus")["blue"]
-    located = locate_color(model.tokenizer, "a cat on the bus", word, "blue")
+    located = locate_inserted(model.tokenizer, "a cat on the bus", word, "blue")
     assert located == ("a cat on the blue bus", tokens)
     (row,) = embed_tokens(model.tokenizer, model.text_encoder, [located])
     assert torch.allclose(row, expected[0, list(tokens)].mean(0))
@@ -86,14 +85,14 @@ def test_the_color_word_goes_before_its_word(editor):
 def test_a_color_pushed_out_of_the_context_is_encoded_with_its_word(editor):
     model = editor.model
     prompt = "cat " * 74 + "bus"  # start + 74 + bus + end = 77: an inserted purple has many pieces
-    word = next(w for w in locate_words(model.tokenizer, prompt) if w.text == "bus")
-    located = locate_color(model.tokenizer, prompt, word, "purple")
+    word = next(w for w in model.locate_words(prompt) if w.text == "bus")
+    located = locate_inserted(model.tokenizer, prompt, word, "purple")
     assert located == ("purple bus", tuple(range(1, 7)))  # six letters, six pieces
 
 
 def test_the_empty_token_is_what_follows_the_start_of_an_empty_prompt(editor):
     model = editor.model
-    empty = encode_prompts(model.tokenizer, model.text_encoder, [""])
+    empty = model.encode_prompts([""])
     assert torch.equal(model.empty_token, empty[:, 1:2])
 
 
