@@ -51,7 +51,10 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
     estimate = json.loads(told.stdout)
     assert (estimate["images"], estimate["edits"]) == (3, 9)
     assert not (tmp_path / "store").exists()
-    assert "9 edits of 3 images are to be made" in augsal(*given, "--dry-run").stdout
+    (data / "images" / "train" / "without a map.png").write_bytes((data / "images/train/photo-0.png").read_bytes())
+    told = augsal(*given, "--dry-run").stdout
+    assert f"captions of 3 of 3 images, 1 images left out (no map); editor {sd1_folder}" in told
+    assert "9 edits of 3 images are to be made" in told
     assert "made 6 · reused 0 · refused 0 · failed 0" in augsal(*given, "--limit", 2).stdout
     (data / "images" / "train" / "photo-2.png").write_bytes(b"no image")
     result = augsal(*given, "--json")
@@ -70,7 +73,7 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
         (["--kinds", "contrast=1.5", "--contrast", "1.2"], "name two strengths"),
         (["--kinds", ""], "--kinds must name an edit"),
         (["--kinds", "no_module_here:blur"], "there is no module 'no_module_here'"),
-        (["--device", "tpu-9"], "--device must be auto, cpu"),
+        (["--device", "tpu-9"], "--device: `device`"),
         (["--store", "file/store"], "is a file, so that"),
         (["--shard", "3/2"], "--shard must be i/n"),
         (["--engine", "spark"], "--engine must be scan or ray"),
