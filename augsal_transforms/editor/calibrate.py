@@ -32,16 +32,19 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         The calibration; ``calibration.save(folder, model_folder)`` writes it.
 
     Raises:
+        TypeError: If ``editor`` is no editor, or the images are no tensors.
         ValueError: If there are fewer than 32 images or 1 probe, the decoder is not nearly linear (R² < 0.6), or a
             photometric property is the same in all images.
     """
+    if not isinstance(editor, SaliencyEditor):
+        raise TypeError(f"`editor` must be a SaliencyEditor, got {editor!r}. Load one with `from_pretrained`.")
     images = check_images(images)
     if probes < 1:
         raise ValueError(f"`probes` must be 1 or more, got {probes!r}.")
     if len(images) < 32:
         raise ValueError(f"`images` must be 32 or more to calibrate on, 200 are better, got {len(images)}.")
     std = measure_std([to_unit_range(image) for image in images], seed=seed)
-    if not bool((std > 0).all()):
+    if not bool((std > 1e-4).all()):  # rounding makes 1e-8 of a constant
         raise ValueError(
             f"`images` must differ in brightness, colour and contrast, got standard deviations of {std.tolist()}: "
             "no edit would be allowed. Calibrate on photographs."
@@ -71,14 +74,13 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
     model, generator = editor.model, torch.Generator().manual_seed(seed)
     latents, colors = [], []
     for image in images:
-        placed = Letterbox.plan((image.shape[-2], image.shape[-1]), model.resolution, model.multiple).fit(
-            to_unit_range(image)
-        )
-        # Channels of photographs rise and fall together; without jitter A could not tell them apart.
-        gain, offset = torch.rand(2, 3, 1, 1, generator=generator).to(placed)
-        jittered = ((0.6 + 0.8 * gain) * (placed - 0.5) + 0.5 + (0.25 * offset - 0.125)).clamp(0, 1)
+        letterbox = Letterbox.plan((image.shape[-2], image.shape[-1]), model.resolution, model.multiple)
+        fitted = letterbox.fit(to_unit_range(image))
+        # Channels of photographs are correlated; without jitter the fit could not separate them.
+        gain, offset = torch.rand(2, 3, 1, 1, generator=generator).to(fitted)
+        jittered = ((0.6 + 0.8 * gain) * (fitted - 0.5) + 0.5 + (0.25 * offset - 0.125)).clamp(0, 1)
         with model.lock:
-            latent = model.encode(torch.stack([placed, jittered]).to(model.device))
+            latent = model.encode(torch.stack([fitted, jittered]).to(model.device))
             decoded = model.decode(latent)
         rgb = F.avg_pool2d(2 * decoded - 1, model.downsampling)
         latents.append(latent.movedim(1, -1).flatten(0, -2).cpu())
@@ -88,13 +90,25 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
 
 @torch.no_grad()
 def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
-    """G, (3, 3): the RGB that comes out of the whole path per unit of each channel put in along A⁺.
+    """G, (3, 3): the change of decoded RGB per unit of each channel that is added along A⁺.
 
-    It covers the edit, the target pass and the decoder, in the core of a central region, because the target pass
+    The path measured is edit, target pass and decoder, in the core of a central region, because the target pass
     takes back a part of every edit.
+
+    Args:
+        editor: The editor to measure.
+        images: At least one image, each (3, H, W), uint8 or float in [0, 1].
+
+    Raises:
+        ValueError: If the editor's ``threshold`` leaves no core.
     """
     model, blobs = editor.model, [_central_blob(image.shape[-2], image.shape[-1]) for image in images]
     analyses = editor.analyse(images, blobs)
+    if not all(bool((analysis.edit_mask > 0.9).any()) for analysis in analyses):
+        raise ValueError(
+            f"`threshold` must leave pixels with an edit mask above 0.9 to measure on, got {editor.config.threshold}. "
+            "Calibrate with the default `EditConfig()`."
+        )
     rows = []
     for channel in editor.calibration.pseudo_inverse:
         out = torch.zeros(3, device=channel.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
@@ -51,7 +52,7 @@ def check_sources(
         TypeError: If an argument has another type.
         ValueError: If a number of entries, a shape or a range is wrong.
     """
-    images = check_images(images)
+    images = [image.as_subclass(Tensor) for image in check_images(images)]  # not `tv_tensors`: results are plain
     letterboxes = [Letterbox.plan((image.shape[-2], image.shape[-1]), resolution, multiple) for image in images]
     maps, captions = check_saliency_maps(saliency_maps, images), check_prompts(prompts, images)
     given = zip(images, maps, captions, check_seeds(seed, images), letterboxes, strict=True)
@@ -81,25 +82,26 @@ def check_saliency_maps(saliency_maps: Any, images: list[Tensor]) -> list[Tensor
 
 
 def _check_saliency_map(name: str, saliency_map: Any, image: Tensor) -> Tensor:
-    if not isinstance(saliency_map, Tensor) or saliency_map.is_complex():
-        got = "complex numbers" if isinstance(saliency_map, Tensor) else type(saliency_map).__name__
+    if not isinstance(saliency_map, Tensor):
         raise TypeError(
-            f"`{name}` must be a tensor (1, H, W), got {got}. Convert a PIL image or an array: "
+            f"`{name}` must be a tensor (1, H, W), got {type(saliency_map).__name__}. Convert a PIL image or an array: "
             "`v2.functional.to_image(saliency_map)`."
         )
+    if saliency_map.is_complex():
+        raise TypeError(f"`{name}` must hold real numbers, got {saliency_map.dtype}.")
     shape = tuple(saliency_map.shape)
     if len(shape) != 3 or shape[0] != 1 or 0 in shape:
         hint = {2: "Add the channel: `saliency_map[None]`.", 4: "Take the batch apart: one (1, H, W) per image."}
-        advice = hint.get(len(shape), "It is one channel, and no side is 0.")
+        advice = hint.get(len(shape), "A map has one channel and no side of 0.")
         raise ValueError(f"`{name}` must have shape (1, H, W), got {shape}. {advice}")
     unit = to_unit_range(saliency_map)
     if not bool(((unit >= 0) & (unit <= 1)).all()):
         low, high = unit.min().item(), unit.max().item()
         advice = "Divide it by its maximum."
-        if low < 0:
-            advice = "Log densities: take `exp`, then divide by the maximum."
-        if not bool(unit.isfinite().all()):
-            advice = "Replace what is not finite where the map is made."
+        if not math.isfinite(high):
+            advice = "Replace NaN and infinity where the map is made."
+        elif low < 0:
+            advice = "Log densities need `exp`, then a division by the maximum; overshoots of a resize need `clamp`."
         raise ValueError(f"`{name}` must be finite and lie in [0, 1], got values in [{low:.3g}, {high:.3g}]. {advice}")
     return resize(unit.to(image.device), (image.shape[-2], image.shape[-1])).clamp(0, 1)
 
@@ -108,7 +110,7 @@ def check_prompts(prompts: Any, images: Sequence[Tensor]) -> list[str]:
     """One caption per image, "" where there is none.
 
     Raises:
-        TypeError: If ``prompts`` is no list, or holds what is no caption.
+        TypeError: If ``prompts`` is no list, or an entry is no caption.
         ValueError: If there is not one per image.
     """
     if prompts is None:
@@ -158,13 +160,13 @@ def check_analyses(analyses: Any, origin: tuple[object, ...], *, has_gate: bool)
     """Refuse analyses of another model, of other noise levels, or without the readings that a gate needs.
 
     Args:
-        analyses: What ``analyse`` returned.
+        analyses: The result of ``analyse``.
         origin: ``ImageAnalysis.origin`` of the editor's own.
         has_gate: Whether the editor has a gate.
 
     Raises:
         TypeError: If they are no list of analyses.
-        ValueError: If an editor of another kind made them.
+        ValueError: If another editor made them, whose results do not fit this one.
     """
     if not isinstance(analyses, (list, tuple)) or not all(isinstance(one, ImageAnalysis) for one in analyses):
         raise TypeError(f"`analyses` must be the list that `analyse` returned, got {type(analyses).__name__}.")
