@@ -176,9 +176,9 @@ def check_model(folder: Path) -> None:
         )
     if expected != 4:
         raise ValueError(f"The VAE of {folder} must have 4 latent channels, got {expected!r}.")
-    if others := [name for name in OTHER_CONDITIONS if unet.get(name) is not None]:
+    if extra := [name for name in OTHER_CONDITIONS if unet.get(name) is not None]:
         raise ValueError(
-            f"The U-Net of {folder} needs more than a prompt (`{others[0]}`); the editor needs a plain one."
+            f"The U-Net of {folder} needs more than a prompt (`{extra[0]}`); the editor needs a plain one."
         )
     if shifts := [name for name in ("shift_factor", "latents_mean", "latents_std") if vae.get(name) is not None]:
         raise ValueError(f"`{shifts[0]}` in {folder / 'vae'} must be null: the VAE of another family of models.")

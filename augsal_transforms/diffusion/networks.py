@@ -119,14 +119,14 @@ def check_shapes(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int,
     other = [name for name in wanted if name in found and wanted[name] != found[name]]
     shapes = [f"{name} is {found[name]} and must be {wanted[name]}" for name in other]
     faults = [("lacks", missing), ("has unexpected", unexpected), ("has wrong shapes:", shapes)]
-    told = [
+    found_faults = [
         f"{verb} {', '.join(names[:3])}" + f" and {len(names) - 3} more" * (len(names) > 3)
         for verb, names in faults
         if names
     ]
-    if told:
+    if found_faults:
         raise ValueError(
-            f"The weights in {place} are not those of its configuration: it {'; it '.join(told)}. "
+            f"The weights in {place} are not those of its configuration: it {'; it '.join(found_faults)}. "
             "Get the files again, or save the pipeline again with `save_pretrained`."
         )
 

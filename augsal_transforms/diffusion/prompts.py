@@ -50,13 +50,18 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> Any:
     return tokenizer(prompts, padding="max_length", truncation=True, return_offsets_mapping=True)
 
 
+def is_mark(letter: str) -> bool:
+    """Whether a character is a combining mark: an accent or a vowel sign."""
+    return unicodedata.category(letter).startswith("M")
+
+
 def find_words(prompt: str) -> list[tuple[int, int]]:
     """The first and the past-the-last character of every word.
 
     A word is a run of letters, digits and the combining marks that follow them (accents, vowel signs), so punctuation
     and emoji never count. Apostrophes, hyphens and zero-width joiners may stand inside a word.
     """
-    marks = "".join(MARK if unicodedata.category(letter).startswith("M") else letter for letter in prompt)
+    marks = "".join(MARK if is_mark(letter) else letter for letter in prompt)
     letters = rf"[^\W_](?:[^\W_]|{MARK})*"
     return [match.span() for match in re.finditer(rf"{letters}(?:['’\u200c\u200d-]{letters})*", marks)]
 
@@ -78,7 +83,9 @@ def locate_words(tokenizer: PreTrainedTokenizerBase, prompt: str, *, keep_stopwo
         if not keep_stopwords and text.lower() in STOPWORDS:
             continue
         tokens = tuple(i for i, (start, stop) in enumerate(offsets) if start < end and first < stop)
-        if tokens and offsets[tokens[-1]][1] >= end:
+        # A tokenizer that composes accents gives their characters to the letter alone, so the last letter decides.
+        letters_end = max(n for n in range(first, end) if not is_mark(prompt[n])) + 1
+        if tokens and offsets[tokens[-1]][1] >= letters_end:
             words.append(Word(text, first, tokens))
     return words
 

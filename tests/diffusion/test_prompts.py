@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -102,3 +103,43 @@ def test_the_empty_prompt_is_encoded_once_and_can_enter_training(editor):
         first = model.empty_prompt
     assert model.empty_prompt is first
     assert not first.is_inference()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("एक लाल कुत्ता घास पर", ["एक", "लाल", "कुत्ता", "घास", "पर"]),  # Hindi: vowel signs and a virama
+        ("สุนัข ที่วิ่ง", ["สุนัข", "ที่วิ่ง"]),  # Thai: vowel signs and a tone mark above the letters
+        ("كَلْبٌ أَحْمَرُ", ["كَلْبٌ", "أَحْمَرُ"]),  # Arabic with its short vowels
+        ("cafe\u0301, nin\u0303o!", ["cafe\u0301", "nin\u0303o"]),  # accents apart, as macOS stores file names
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # Persian: a joiner of no width inside
+        ("❤\ufe0f dog \u0301 cat", ["dog", "cat"]),  # a mark alone is no word
+        ("dog's x-ray (b&w)", ["dog's", "x-ray", "b", "w"]),
+    ],
+)
+def test_combining_marks_belong_to_their_words(tokenizer, prompt, expected):
+    found = locate_words(tokenizer, prompt, keep_stopwords=True)
+    assert [word.text for word in found] == expected
+    for word in found:
+        assert prompt[word.start : word.start + len(word.text)] == word.text
+        assert word.tokens == tuple(range(word.tokens[0], word.tokens[-1] + 1))
+
+
+def test_words_for_how_things_stand_or_move_do_not_win(tokenizer):
+    sentence = "a cat lying on grass beside a parked bus and a dog running"
+    assert words(tokenizer, sentence).keys() == {"cat", "grass", "bus", "dog"}
+    assert "lying" in words(tokenizer, sentence, keep_stopwords=True)
+
+
+def test_threads_share_a_tokenizer(editor):
+    """A fast tokenizer changes while it runs: without the lock it raises "Already borrowed"."""
+    prompts = [f"a {word} on the {other}" for word in ("dog", "cat", "bus") for other in ("street", "skateboard")] * 8
+    expected = [(editor.model.encode_prompts([p]), editor.model.locate_words(p)) for p in prompts[:6]]
+
+    def ask(n):
+        return editor.model.encode_prompts([prompts[n]]), editor.model.locate_words(prompts[n])
+
+    with ThreadPoolExecutor(8) as pool:
+        for n, (rows, found) in enumerate(pool.map(ask, range(len(prompts)))):
+            assert torch.equal(rows, expected[n % 6][0])
+            assert found == expected[n % 6][1]
