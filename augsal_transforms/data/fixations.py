@@ -26,7 +26,7 @@ _SIGNATURE = ("Software", "augsal convert-fixations")  # in a PNG's text, so tha
 
 
 def count_fixations(fixations: Tensor, size: Size) -> Tensor:
-    """How often each pixel was fixated.
+    """Count the fixations on each pixel.
 
     Args:
         fixations: (N, 2) points (x, y), whole pixels from 0 inside the image.

@@ -42,7 +42,7 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies on disk.
+    """The places of a data set's files on disk.
 
     Attributes:
         name: The name by which it is asked for.
