@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,10 @@ import PIL.Image
 from augsal_transforms.data.captions import Captions, read_captions
 from augsal_transforms.data.fixations import Fixations, find_fixations
 from augsal_transforms.data.images import is_rotated, read_image, to_rgb_image, to_saliency_map
-from augsal_transforms.data.layouts import Files, Layout, Named, find_layout
+from augsal_transforms.data.layouts import Files, Layout, find_layout
 from augsal_transforms.data.names import printable
 from augsal_transforms.data.outputs import refuse_foreign
-from augsal_transforms.data.recorded import Size, place_fixations
+from augsal_transforms.data.recorded import Size
 from augsal_transforms.data.tables import csv_safe
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.files import write_file
@@ -27,7 +28,7 @@ Progress = Callable[[Iterable[str]], Iterable[str]]
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: its kind, the name of the image, the file, and a sentence."""
+    """One thing that is wrong: its kind, the image's name, the file, and a sentence."""
 
     kind: str
     name: str
@@ -45,7 +46,7 @@ class Report:
         images: Number of image files.
         maps: Number of map files.
         pairs: Number of images that have a map.
-        captions: Number of images that have a caption.
+        captions: Number of images with a map that have a caption.
         fixations: Number of images that have fixations.
         points: Number of fixations inside their images.
         problems: All that were found.
@@ -74,27 +75,24 @@ def check_data(folder: str | Path, split: str = "train", layout: str = "auto", *
         progress: Wraps the iteration over names, as ``tqdm`` does.
 
     Returns:
-        Counts and problems, of the kinds: unreadable, two images, two maps, image without map, map without
-        image, sizes differ, rotated, empty map, deep map (more than 8 bits, which careless readers clip),
-        no caption (where others have one), bad caption (of a wrong type), caption without image (in a plain table),
-        points outside, points without coordinates.
+        Counts and problems, of the kinds: unreadable, two images, two maps, image without map, map without image, sizes
+        differ, rotated, empty map, deep map (more than 8 bits, which careless readers clip), no caption (where others
+        have one), bad caption (of a wrong type), caption without image, points outside, points without coordinates.
 
     Raises:
         FileNotFoundError: If no layout was recognised.
         ValueError: If there is no such layout.
         ImportError: For fixations in .mat files where scipy is not installed.
     """
-    found = find_layout(folder, split, layout)
-    check = _Check(Path(folder), split, found, found.files(Path(folder), split))
+    folder, found = Path(folder), find_layout(folder, split, layout)
+    check = _Check(folder, split, found, found.files(folder, split))
     check.read_annotations()
     for name in progress(sorted(check.images.keys() | check.maps.keys())):
         try:
             check.check_name(name)
-        except ImportError:  # scipy is missing: every other .mat file would fail alike
-            raise
         except Exception as error:
-            if not belongs_to_image(error):
-                raise
+            if isinstance(error, ImportError) or not belongs_to_image(error):
+                raise  # without scipy every other .mat file would fail alike
             check.add("unreadable", name, None, f"{type(error).__name__}: {error}")
     return check.report()
 
@@ -119,13 +117,6 @@ def _is_problem_table(path: Path) -> bool:
         return file.read(len(header)) == header
 
 
-def _by_name(named: Named) -> dict[str, list[Path]]:
-    table: dict[str, list[Path]] = {}
-    for name, path in named:
-        table.setdefault(name, []).append(path)
-    return table
-
-
 @dataclass
 class _Check:
     """The state of one ``check_data``: the files by name, and the problems and points found up to now."""
@@ -142,7 +133,10 @@ class _Check:
     points_left_out: int = 0
 
     def __post_init__(self) -> None:
-        self.images, self.maps = _by_name(self.files.images), _by_name(self.files.maps)
+        self.images, self.maps = defaultdict[str, list[Path]](list), defaultdict[str, list[Path]](list)
+        for named, table in ((self.files.images, self.images), (self.files.maps, self.maps)):
+            for name, path in named:
+                table[name].append(path)
 
     def add(self, kind: str, name: str, path: Path | None, detail: str) -> None:
         self.problems.append(Problem(kind, name, printable(path or ""), detail))
@@ -155,14 +149,16 @@ class _Check:
             self.add("unreadable", "", None, str(error))
         try:
             self.fixations = find_fixations(self.folder, self.split, self.layout.name, self.images)
-        except ValueError as error:  # only the JSON release is read before an image is asked for
+        except ValueError as error:
             self.add("unreadable", "", None, str(error))
-        path = self.captions.path
-        if path and (path.name == "captions.json" or not self.captions):  # COCO's files name more images than SALICON's
+        unmatched, path = list(self.captions.unmatched), self.captions.path
+        if path and path.name == "captions.json":  # a table for all splits
             elsewhere = {name for split in ("train", "val") for name, _ in self.layout.files(self.folder, split).images}
-            known = read_captions(self.folder, self.split, elsewhere)
-            for name in known.unmatched:
-                self.add("caption without image", name, path, "no image has this name")
+            unmatched = list(read_captions(self.folder, self.split, elsewhere).unmatched)
+        elif self.captions:  # COCO's files name many images that SALICON does not have
+            unmatched = []
+        for name in unmatched[:1] if not self.captions else unmatched:
+            self.add("caption without image", name, path, f"no image has the names of {len(unmatched)} captions")
 
     def check_name(self, name: str) -> None:
         """Report what is wrong with an image, its map, its caption and its fixations."""
@@ -174,8 +170,7 @@ class _Check:
             self.add("image without map", name, images[0], "it is left out")
         if not images:
             self.add("map without image", name, maps[0], "it is left out")
-        sizes = [self._check_image(name, path) for path in images]
-        size = next((found for found in reversed(sizes) if found), None)
+        size = next(filter(None, [self._check_image(name, path) for path in images]), None)
         for path in maps:
             self._check_map(name, path, size)
         if images:
@@ -189,10 +184,7 @@ class _Check:
             return None
         if is_rotated(image):
             self.add("rotated", name, path, "EXIF asks to turn it; it is read as stored, as its map is")
-        try:
-            to_rgb_image(image)
-        except (TypeError, ValueError) as error:
-            self.add("unreadable", name, path, str(error))
+        to_rgb_image(image)
         return image.height, image.width
 
     def _check_map(self, name: str, path: Path, size: Size | None) -> None:
@@ -218,10 +210,10 @@ class _Check:
             caption = self.captions.get(name, "")
         except ValueError as error:
             self.add("bad caption", name, self.captions.path, str(error))
-            return
-        self.captioned += bool(caption)
-        if not caption and self.captions:
-            self.add("no caption", name, image, "other images have one")
+        else:
+            self.captioned += bool(caption) and name in self.maps
+            if not caption and self.captions:
+                self.add("no caption", name, image, "other images have one")
 
     def _check_fixations(self, name: str, size: Size | None) -> None:
         path = self.fixations.files.get(name)
@@ -230,12 +222,12 @@ class _Check:
         except ValueError as error:
             self.add("unreadable", name, path, str(error))
             return
-        height, width = recorded.frame
         self._check_size(name, path, recorded.frame, size)
-        placed = place_fixations(recorded, recorded.frame)
-        self.points, self.points_left_out = self.points + len(placed.points), self.points_left_out + placed.left_out
+        self.points += len(recorded.points) - recorded.outside
+        self.points_left_out += recorded.outside + recorded.not_finite
         if recorded.outside:
-            detail = f"{recorded.outside} of {len(recorded.points)} outside {width}×{height}; left out"
+            frame = f"{recorded.frame[1]}×{recorded.frame[0]}"
+            detail = f"{recorded.outside} of {len(recorded.points)} outside {frame}; left out"
             self.add("points outside", name, path, detail)
         if recorded.not_finite:
             detail = f"{recorded.not_finite} of {len(recorded.points) + recorded.not_finite} NaN or empty; left out"
@@ -252,6 +244,6 @@ class _Check:
 
     def report(self) -> Report:
         """The counts and problems found."""
-        layout, split, files = self.layout.name, self.split, self.files
+        files = self.files
         counts = (len(files.images), len(files.maps), len(files.paired()), self.captioned, len(self.fixations))
-        return Report(layout, split, *counts, self.points, self.problems, self.points_left_out)
+        return Report(self.layout.name, self.split, *counts, self.points, self.problems, self.points_left_out)

@@ -78,10 +78,10 @@ def to_recorded(viewers: Sequence[Any], frame: Size, *, first: int, swap: bool =
     """Points of several viewers as one recording.
 
     Args:
-        viewers: Of each viewer an (N, 2) array of numbers, one point (2,), or nothing.
+        viewers: For each viewer an (N, 2) array of numbers, one point (2,), or nothing.
         frame: (H, W).
         first: Number of the first pixel: 1 where pixels are counted from 1, or 0.
-        swap: Whether points are (row, column) and not (x, y).
+        swap: ``True`` for points (row, column), ``False`` for (x, y).
 
     Raises:
         ValueError: If points are not pairs of numbers, or are shares of the frame.
@@ -110,7 +110,7 @@ def to_pairs(points: Any) -> np.ndarray[Any, Any]:
         if pairs.dtype.kind == "c":
             raise TypeError("complex numbers")
         pairs = pairs.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"fixations must be (N, 2) numbers, got something else: {error}") from error
     if pairs.size == 0:
         return np.empty((0, 2))
@@ -143,10 +143,9 @@ def to_frame(height: Any, width: Any) -> Size:
     Raises:
         ValueError: If they are not whole numbers of at least 1, or the frame has more than 50 million pixels.
     """
-    numbers = [
-        value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0 for value in (height, width)
-    ]
-    if any(not math.isfinite(n) or n < 1 or n != int(n) for n in numbers) or numbers[0] * numbers[1] > MAX_PIXELS:
+    numbers = [value if isinstance(value, (int, float)) else math.nan for value in (height, width)]
+    whole = all(1 <= number <= MAX_PIXELS and number == int(number) for number in numbers)
+    if bool in (type(height), type(width)) or not whole or numbers[0] * numbers[1] > MAX_PIXELS:
         raise ValueError(
             f"the frame's height and width must be whole numbers from 1, at most {MAX_PIXELS // 10**6} million pixels "
             f"in all, got {height!r} and {width!r}"
