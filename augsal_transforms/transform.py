@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from augsal_transforms.data.images import to_rgb_image
 from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.editor.edits import Brightness, Color, Contrast, Edit
+from augsal_transforms.editor.edits import DEFAULT_EDITS, Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import keyed_generator
 from augsal_transforms.readouts.predictor import SaliencyPredictor
@@ -97,7 +97,7 @@ class SaliencyDiffusionAugment(v2.Transform):
             raise TypeError("Give exactly one of `editor` and `store`: edits are either made now or were made before.")
         if store is not None and edits is not None:
             raise TypeError("`edits` goes with `editor`; a store's kinds and strengths are those it was filled with.")
-        edits = (Contrast(), Brightness(), Color()) if edits is None else edits
+        edits = DEFAULT_EDITS if edits is None else edits
         if not edits or not all(isinstance(edit, Edit) for edit in edits):
             raise TypeError(f"`edits` must hold at least one of Contrast, Brightness, Color, got {edits!r}.")
         if on_error not in ("keep", "raise"):

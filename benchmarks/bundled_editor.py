@@ -25,8 +25,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
-from augsal_transforms.data.folders import list_images
 from augsal_transforms.data.images import read_image, to_rgb_image
+from augsal_transforms.data.layouts import list_images
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.editor.edits import COLORS
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold

@@ -31,7 +31,7 @@ from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.scenes.observer import blur_fixations, fixate
 from augsal_transforms.scenes.scenes import render_scene
-from augsal_transforms.store.records import image_hash
+from augsal_transforms.store.keys import image_hash
 from augsal_transforms.tv_tensors import SaliencyMap
 
 SIZE, BAR = (480, 640), 0.70

@@ -18,7 +18,8 @@ from table2.spectral_residual import spectral_residual
 from torch import Tensor
 
 from augsal_transforms import Brightness, Color, SaliencyEditor
-from augsal_transforms.editor.edits import COLORS, LUMA, toward_color
+from augsal_transforms.editor.edits import COLORS
+from augsal_transforms.editor.latent_edits import LUMA, toward_color
 from augsal_transforms.gaze_study.shift import FixationShift, summarise_shift
 from augsal_transforms.gaze_study.synthetic import (
     BRIGHTNESS,
@@ -124,13 +125,13 @@ def _rows(
 ) -> Iterator[Row]:
     for kind, by_strength in zip(kinds, rises.split(3, dim=1), strict=True):
         shift = summarise_shift(by_strength)
-        means = ", ".join(f"{at.mean:+.3f}" for at in shift.by_strength)
+        means = ", ".join(f"{at.mean:+.3f}" for at in shift.by_alpha)
         value = f"{means} (t = {shift.t:.1f}, p = {shift.p:.1g})"
         yield name.format(kind), value, bar, verdict(shift) if verdict else None
 
 
 def _rises_with_strength(shift: FixationShift) -> bool:
-    return shift.rises_with_strength
+    return shift.rises_with_alpha
 
 
 def _does_not_rise(shift: FixationShift) -> bool:

@@ -21,7 +21,6 @@ from PIL.Image import Image
 from torch import Tensor
 
 from augsal_transforms.diffusion.model import DiffusionModel
-from augsal_transforms.diffusion.prompts import encode_prompts
 
 RELEASED_LEVELS = (0, 0, 166, 332, 498, 664, 830)  # the released code begins at −1, which no noise table has
 GUIDANCE = 7.5
@@ -63,7 +62,7 @@ def released_procedure(model: DiffusionModel, image: Tensor, prompt: str, attemp
     _analyse_as_released(model, image, prompt)
     latent = model.encode(image)  # encoded again, in the other range
     for _ in range(attempts):
-        context = torch.cat([encode_prompts(model.tokenizer, model.text_encoder, [text]) for text in ("", prompt)])
+        context = torch.cat([model.encode_prompts([text]) for text in ("", prompt)])
         noise = model.predict_noise(latent.repeat(2, 1, 1, 1), 21, context)
         edited = model.decode(model.step(latent, _guided(*noise.split(1)), 21, 1))
         model.decode(latent)  # a reconstruction that nothing uses
@@ -71,7 +70,7 @@ def released_procedure(model: DiffusionModel, image: Tensor, prompt: str, attemp
 
 
 def _analyse_as_released(model: DiffusionModel, image: Tensor, prompt: str) -> None:
-    context = encode_prompts(model.tokenizer, model.text_encoder, [prompt])
+    context = model.encode_prompts([prompt])
     _invert(model, model.encode(image), context, list(RELEASED_LEVELS))
 
 
@@ -97,7 +96,7 @@ def null_text(model: DiffusionModel, latent: Tensor, prompt: str, steps: int) ->
     """
     levels = [1000 // FULL_STEPS * n for n in range(steps + 1)]
     with torch.no_grad():
-        context = encode_prompts(model.tokenizer, model.text_encoder, [prompt])
+        context = model.encode_prompts([prompt])
         trajectory = _invert(model, latent, context, levels)
     latent, nothing = trajectory[-1], model.empty_prompt.float()
     for n in reversed(range(steps)):

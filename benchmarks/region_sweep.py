@@ -22,7 +22,6 @@ from torch import Tensor
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.diffusion.attention import cross_attention_layers
-from augsal_transforms.diffusion.prompts import locate_words
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
 from augsal_transforms.gaze_study.synthetic import ObservedScene
 
@@ -77,7 +76,7 @@ def inputs(samples: list[ObservedScene]) -> tuple[list[Tensor], list[Tensor], li
 
 def choose(editor: SaliencyEditor, sample: ObservedScene, cross_attention: Tensor) -> tuple[str, Tensor]:
     """Select the word of Eq. 8 and its refined region (1, H, W)."""
-    words = locate_words(editor.model.tokenizer, sample.scene.caption)
+    words = editor.model.locate_words(sample.scene.caption)
     per_word = torch.stack([cross_attention[list(word.tokens)].mean(0) for word in words])
     saliency = F.adaptive_avg_pool2d(sample.saliency_map, cross_attention.shape[-1])
     region, index = select_region(per_word[None], saliency[None])

@@ -28,7 +28,6 @@ from sd15_on_cpu import build
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.diffusion.model import DiffusionModel
-from augsal_transforms.diffusion.prompts import encode_prompts
 
 Step = tuple[str, Callable[[], object], Callable[[], object]]  # its name, the edits before it and after it
 COMPILED = "the networks compiled"
@@ -48,7 +47,7 @@ class Forgetful(DiffusionModel):
 
     @property
     def empty_prompt(self) -> torch.Tensor:
-        return encode_prompts(self.tokenizer, self.text_encoder, [""])
+        return self.encode_prompts([""])
 
 
 class OneByOne:
@@ -89,7 +88,6 @@ def steps(load: Callable[..., SaliencyEditor], inputs: Inputs, *, compiled: bool
     yield "the VAE in channels_last", edits(contiguous("vae")), now
     yield "the texts of a batch in one call", edits(replace(editor, model=apart)), now
     yield "the empty prompt encoded once", edits(replace(editor, model=forgetful)), now
-    yield "crops decoded", now, edits(editor, decode="crop")
     if model.device.type == "cuda":
         yield "the U-Net in channels_last", edits(contiguous("unet")), now
         yield "float16, not float32", edits(load(dtype=torch.float32)), now

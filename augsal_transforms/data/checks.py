@@ -1,28 +1,34 @@
-"""What is wrong with a data set on disk, before anything is trained on it."""
+"""Problems of a data set on disk, found before anything is trained on it."""
 
 from __future__ import annotations
 
 import csv
+import io
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import PIL.Image
 
+from augsal_transforms.data.captions import Captions, read_captions
 from augsal_transforms.data.fixations import Fixations, find_fixations
-from augsal_transforms.data.folders import captions_file, load_captions
-from augsal_transforms.data.images import is_rotated, read_image
-from augsal_transforms.data.layouts import find_layout
+from augsal_transforms.data.images import is_rotated, read_image, to_rgb_image, to_saliency_map
+from augsal_transforms.data.layouts import Files, Layout, find_layout
+from augsal_transforms.data.names import printable
+from augsal_transforms.data.outputs import refuse_foreign
+from augsal_transforms.data.recorded import Size
+from augsal_transforms.data.tables import csv_safe
+from augsal_transforms.faults import belongs_to_image
+from augsal_transforms.files import write_file
 
 Progress = Callable[[Iterable[str]], Iterable[str]]
-Paths = Mapping[str, list[Path]]
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: what kind of thing, with which image, in which file, and in words."""
+    """One thing that is wrong: its kind, the image's name, the file, and a sentence."""
 
     kind: str
     name: str
@@ -32,18 +38,19 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What a data set holds, and what is wrong with it.
+    """The contents of a data set, and what is wrong with it.
 
     Attributes:
-        layout: By name.
-        split: As asked for.
-        images: How many image files.
-        maps: How many map files.
-        pairs: How many images have a map.
-        captions: How many images have a caption.
-        fixations: How many images have fixations.
-        points: How many fixations those are.
+        layout: Name of the layout.
+        split: The split that was asked for.
+        images: Number of image files.
+        maps: Number of map files.
+        pairs: Number of images that have a map.
+        captions: Number of images with a map that have a caption.
+        fixations: Number of images that have fixations.
+        points: Number of fixations inside their images.
         problems: All that were found.
+        points_left_out: Number of fixations outside their images or without coordinates.
     """
 
     layout: str
@@ -55,21 +62,22 @@ class Report:
     fixations: int
     points: int
     problems: list[Problem]
+    points_left_out: int = 0
 
 
 def check_data(folder: str | Path, split: str = "train", layout: str = "auto", *, progress: Progress = iter) -> Report:
-    """Read every file of a data set once and report what readers would stumble over.
+    """Read every file of a data set once and report what readers would refuse or leave out.
 
     Args:
         folder: The data set's folder.
         split: ``"train"`` or ``"val"``; a data set that is not divided is all ``"train"``.
-        layout: As for ``open_layout``.
-        progress: Wraps the names that are gone through, such as ``tqdm``.
+        layout: A name in ``LAYOUTS``, or ``"auto"``.
+        progress: Wraps the iteration over names, as ``tqdm`` does.
 
     Returns:
-        Counts and problems, of the kinds: unreadable, two images, two maps, image without map, map without
-        image, sizes differ, rotated, empty map, deep map (more than 8 bits, which careless readers clip),
-        no caption (where others have one), points outside.
+        Counts and problems, of the kinds: unreadable, two images, two maps, image without map, map without image, sizes
+        differ, rotated, empty map, deep map (more than 8 bits, which careless readers clip), no caption (where others
+        have one), bad caption (of a wrong type), caption without image, points outside, points without coordinates.
 
     Raises:
         FileNotFoundError: If no layout was recognised.
@@ -77,125 +85,168 @@ def check_data(folder: str | Path, split: str = "train", layout: str = "auto", *
         ImportError: For fixations in .mat files where scipy is not installed.
     """
     folder, found = Path(folder), find_layout(folder, split, layout)
-    files = found.find(folder, split)
-    images, maps = _by_name(files.images), _by_name(files.maps)
-    problems: list[Problem] = []
-    captions = _read_captions(folder, split, problems)
-    fixations = _find_fixations(folder, split, found.name, images, problems)
-    points = 0
-    for name in progress(sorted(images.keys() | maps.keys())):
-        size = _check_pair(name, images.get(name, []), maps.get(name, []), problems)
-        if captions and name in images and name not in captions:
-            problems.append(Problem("no caption", name, str(images[name][0]), "other images have one"))
-        if name in fixations:
-            points += _check_fixations(name, fixations, size, problems)
-    counts = {"images": len(files.images), "maps": len(files.maps), "pairs": len(images.keys() & maps.keys())}
-    return Report(
-        layout=found.name,
-        split=split,
-        **counts,
-        captions=len(images.keys() & captions.keys()),
-        fixations=len(fixations),
-        points=points,
-        problems=problems,
-    )
+    check = _Check(folder, split, found, found.files(folder, split))
+    check.read_annotations()
+    for name in progress(sorted(check.images.keys() | check.maps.keys())):
+        try:
+            check.check_name(name)
+        except Exception as error:
+            if isinstance(error, ImportError) or not belongs_to_image(error):
+                raise  # without scipy every other .mat file would fail alike
+            check.add("unreadable", name, None, f"{type(error).__name__}: {error}")
+    return check.report()
 
 
 def write_problems(problems: Iterable[Problem], path: Path) -> None:
-    """Write problems as CSV: kind, name, path, detail."""
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(Problem._fields)
-        table.writerows(problems)
+    """Write problems as CSV: kind, name, path, detail.
+
+    Raises:
+        FileExistsError: If the path is a link, or a file that is no such table.
+    """
+    refuse_foreign(path, is_problem_table)
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(Problem._fields)
+    table.writerows([csv_safe(cell) for cell in problem] for problem in problems)
+    write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-def _by_name(named: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
-    table: dict[str, list[Path]] = {}
-    for name, path in named:
-        table.setdefault(name, []).append(path)
-    return table
+def is_problem_table(path: Path) -> bool:
+    """Whether a file is a table that ``write_problems`` wrote."""
+    header = ",".join(Problem._fields).encode()
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
 
 
-def _read_captions(folder: Path, split: str, problems: list[Problem]) -> dict[str, str]:
-    path = captions_file(folder, split)
-    try:
-        return load_captions(path) if path else {}
-    except ValueError as error:
-        problems.append(Problem("unreadable", "", str(path), str(error)))
-        return {}
+@dataclass
+class _Check:
+    """The state of one ``check_data``: the files by name, and the problems and points found up to now."""
 
+    folder: Path
+    split: str
+    layout: Layout
+    files: Files
+    problems: list[Problem] = field(default_factory=list)
+    captions: Captions = field(default_factory=lambda: Captions({}))
+    fixations: Fixations = field(default_factory=lambda: Fixations({}, {}))
+    captioned: int = 0
+    points: int = 0
+    points_left_out: int = 0
 
-def _find_fixations(folder: Path, split: str, layout: str, images: Paths, problems: list[Problem]) -> Fixations:
-    try:
-        return find_fixations(folder, split, layout, images)
-    except ValueError as error:  # only the JSON release is read before an image is asked for
-        problems.append(Problem("unreadable", "", "", str(error)))
-        return Fixations({}, {})
+    def __post_init__(self) -> None:
+        self.images, self.maps = defaultdict[str, list[Path]](list), defaultdict[str, list[Path]](list)
+        for named, table in ((self.files.images, self.images), (self.files.maps, self.maps)):
+            for name, path in named:
+                table[name].append(path)
 
+    def add(self, kind: str, name: str, path: Path | None, detail: str) -> None:
+        self.problems.append(Problem(kind, name, printable(path or ""), detail))
 
-def _check_pair(name: str, images: list[Path], maps: list[Path], problems: list[Problem]) -> tuple[int, int] | None:
-    """Report what is wrong with an image and its map; returns the image's (width, height), if it has one."""
-    for kind, paths in (("image", images), ("map", maps)):
-        if len(paths) > 1:
-            problems.append(Problem(f"two {kind}s", name, str(paths[1]), f"{paths[0]} has the same name"))
-    if not maps:
-        problems.append(Problem("image without map", name, str(images[0]), "it is left out"))
-    if not images:
-        problems.append(Problem("map without image", name, str(maps[0]), "it is left out"))
-    size = None
-    for path in images:
-        if image := _open(name, path, problems):
-            size = image.size
-            if is_rotated(image):
-                detail = "EXIF asks to turn it; it is read as stored, as its map is"
-                problems.append(Problem("rotated", name, str(path), detail))
-    for path in maps:
-        if saliency_map := _open(name, path, problems):
-            _check_map(name, path, saliency_map, size, problems)
-    return size
+    def read_annotations(self) -> None:
+        """Read captions and find fixations; a file that cannot be read is a problem of its own."""
+        try:
+            self.captions = read_captions(self.folder, self.split, self.images)
+        except ValueError as error:
+            self.add("unreadable", "", None, str(error))
+        try:
+            self.fixations = find_fixations(self.folder, self.split, self.layout.name, self.images)
+        except ValueError as error:
+            self.add("unreadable", "", None, str(error))
+        path = self.captions.path
+        if path and (path.name == "captions.json" or not self.captions):  # COCO's files name more images than SALICON's
+            elsewhere = {name for split in ("train", "val") for name, _ in self.layout.files(self.folder, split).images}
+            known = read_captions(self.folder, self.split, elsewhere)
+            for name in known.unmatched:
+                self.add("caption without image", name, path, "no image has this name")
 
+    def check_name(self, name: str) -> None:
+        """Report what is wrong with an image, its map, its caption and its fixations."""
+        images, maps = self.images.get(name, []), self.maps.get(name, [])
+        for kind, paths in (("image", images), ("map", maps)):
+            if len(paths) > 1:
+                self.add(f"two {kind}s", name, paths[1], f"{printable(paths[0])} has the same name")
+        if not maps:
+            self.add("image without map", name, images[0], "it is left out")
+        if not images:
+            self.add("map without image", name, maps[0], "it is left out")
+        sizes = [self._check_image(name, path) for path in images]
+        size = next((found for found in reversed(sizes) if found), None)
+        for path in maps:
+            self._check_map(name, path, size)
+        if images:
+            self._check_caption(name, images[0])
+        if name in self.fixations:
+            self._check_fixations(name, size)
 
-def _check_map(
-    name: str, path: Path, saliency_map: PIL.Image.Image, size: tuple[int, int] | None, problems: list[Problem]
-) -> None:
-    deep = saliency_map.mode.startswith(("I", "F"))
-    if deep:
-        detail = f"mode {saliency_map.mode}; read as divided by its maximum"
-        problems.append(Problem("deep map", name, str(path), detail))
-    if not np.asarray(saliency_map if deep else saliency_map.convert("L")).any():
-        problems.append(Problem("empty map", name, str(path), "0 everywhere"))
-    _check_size(name, path, saliency_map.size, size, problems)
+    def _check_image(self, name: str, path: Path) -> Size | None:
+        image = self._open(name, path)
+        if image is None:
+            return None
+        if is_rotated(image):
+            self.add("rotated", name, path, "EXIF asks to turn it; it is read as stored, as its map is")
+        try:
+            to_rgb_image(image)
+        except (TypeError, ValueError) as error:
+            self.add("unreadable", name, path, str(error))
+        return image.height, image.width
 
+    def _check_map(self, name: str, path: Path, size: Size | None) -> None:
+        picture = self._open(name, path)
+        if picture is None:
+            return
+        if picture.mode.startswith(("I", "F")):
+            self.add("deep map", name, path, f"mode {picture.mode}; read as divided by its maximum")
+        own = (picture.height, picture.width)
+        try:
+            if not to_saliency_map(picture, own).any():
+                self.add("empty map", name, path, "0 everywhere")
+        except (TypeError, ValueError) as error:
+            self.add("unreadable", name, path, str(error))
+        self._check_size(name, path, own, size)
 
-def _check_size(
-    name: str, path: Path | None, own: tuple[int, int], image: tuple[int, int] | None, problems: list[Problem]
-) -> None:
-    if image and own != image:
-        detail = f"{own[0]}×{own[1]} for an image of {image[0]}×{image[1]}"
-        problems.append(Problem("sizes differ", name, str(path or ""), detail))
+    def _check_size(self, name: str, path: Path | None, own: Size, image: Size | None) -> None:
+        if image and own != image:
+            self.add("sizes differ", name, path, f"{own[1]}×{own[0]} for an image of {image[1]}×{image[0]}")
 
+    def _check_caption(self, name: str, image: Path) -> None:
+        try:
+            caption = self.captions.get(name, "")
+        except ValueError as error:
+            self.add("bad caption", name, self.captions.path, str(error))
+        else:
+            self.captioned += bool(caption) and name in self.maps
+            if not caption and self.captions:
+                self.add("no caption", name, image, "other images have one")
 
-def _check_fixations(name: str, fixations: Fixations, size: tuple[int, int] | None, problems: list[Problem]) -> int:
-    """Report what is wrong with an image's fixations; returns how many there are."""
-    path = fixations.files.get(name)
-    try:
-        recorded = fixations.recorded(name)
-    except ValueError as error:
-        problems.append(Problem("unreadable", name, str(path), str(error)))
-        return 0
-    height, width = recorded.frame
-    _check_size(name, path, (width, height), size, problems)
-    if recorded.outside:
-        detail = f"{recorded.outside} of {len(recorded.points)} outside {width}×{height}; moved to the edge"
-        problems.append(Problem("points outside", name, str(path or ""), detail))
-    return len(recorded.points)
+    def _check_fixations(self, name: str, size: Size | None) -> None:
+        path = self.fixations.files.get(name)
+        try:
+            recorded = self.fixations.recorded(name)
+        except ValueError as error:
+            self.add("unreadable", name, path, str(error))
+            return
+        self._check_size(name, path, recorded.frame, size)
+        self.points += len(recorded.points) - recorded.outside
+        self.points_left_out += recorded.outside + recorded.not_finite
+        if recorded.outside:
+            frame = f"{recorded.frame[1]}×{recorded.frame[0]}"
+            detail = f"{recorded.outside} of {len(recorded.points)} outside {frame}; left out"
+            self.add("points outside", name, path, detail)
+        if recorded.not_finite:
+            detail = f"{recorded.not_finite} of {len(recorded.points) + recorded.not_finite} NaN or empty; left out"
+            self.add("points without coordinates", name, path, detail)
 
+    def _open(self, name: str, path: Path) -> PIL.Image.Image | None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of rotation, which is a problem of its own here
+                return read_image(path)
+        except ValueError as error:
+            self.add("unreadable", name, path, str(error))
+            return None
 
-def _open(name: str, path: Path, problems: list[Problem]) -> PIL.Image.Image | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rotation, which is a problem of its own here
-            return read_image(path)
-    except ValueError as error:
-        problems.append(Problem("unreadable", name, str(path), str(error)))
-        return None
+    def report(self) -> Report:
+        """The counts and problems found."""
+        files = self.files
+        counts = (len(files.images), len(files.maps), len(files.paired()), self.captioned, len(self.fixations))
+        return Report(self.layout.name, self.split, *counts, self.points, self.problems, self.points_left_out)

@@ -1,23 +1,31 @@
-"""Where viewers looked: the fixations of SALICON, MIT1003 and CAT2000, by image."""
+"""The points that viewers looked at: the fixations of SALICON, MIT1003 and CAT2000, by image."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import torch
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from augsal_transforms.data.fixation_files import Recorded, read_fixation_file, read_release
-from augsal_transforms.data.folders import SaliencyFolder, list_files
-from augsal_transforms.data.layouts import cat2000_part, find_layout, undoubled
+from augsal_transforms.data.fixation_files import read_fixation_file, read_release
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.images import read_image, read_size
+from augsal_transforms.data.layouts import LAYOUTS, Files, find_layout
+from augsal_transforms.data.names import match_names
+from augsal_transforms.data.outputs import refuse_foreign
+from augsal_transforms.data.recorded import Placed, Recorded, Size, place_fixations
+from augsal_transforms.files import write_file
 
-_PLACES = ("fixations/{}", "fixation_maps/{}", "fixations/fixations", "fixations", "fixation_maps")
+_SIGNATURE = ("Software", "augsal convert-fixations")  # in a PNG's text, so that a map of ours is recognised
 
 
-def count_fixations(fixations: Tensor, size: tuple[int, int]) -> Tensor:
+def count_fixations(fixations: Tensor, size: Size) -> Tensor:
     """How often each pixel was fixated.
 
     Args:
@@ -26,41 +34,57 @@ def count_fixations(fixations: Tensor, size: tuple[int, int]) -> Tensor:
 
     Returns:
         (1, H, W) int64.
+
+    Raises:
+        ValueError: If points are not (N, 2), or lie outside the image.
     """
     height, width = size
-    places = fixations[:, 1] * width + fixations[:, 0]
-    return torch.bincount(places, minlength=height * width).view(1, height, width)
-
-
-def read_fixations(dataset: SaliencyFolder) -> Fixations:
-    """The fixations of a data set by name; each is read when it is asked for.
-
-    For SALICON's layout and plain folders looks for a file per image, ``fixations/{split}/NAME`` or
-    ``fixation_maps/{split}/NAME`` (or there without the split), as .mat, or a .png fixation map where there
-    is no .mat; then for the JSON release, ``fixations_{split}2014.json`` in the folder or in ``annotations``.
-    For MIT1003 ``ALLFIXATIONMAPS/NAME_fixPts.jpg``, for CAT2000 ``FIXATIONLOCS/CATEGORY/001.mat``.
-    """
-    return find_fixations(dataset.folder, dataset.split, dataset.layout, dataset.images)
-
-
-def find_fixations(folder: Path, split: str, layout: str, names: Collection[str]) -> Fixations:
-    """``read_fixations`` of the images named, where images and maps are not known to make a data set."""
-    files = {name: path for name, path in _fixation_files(folder, split, layout) if name in names}
-    release = f"fixations_{split}2014.json"
-    for path in (folder / "annotations" / release, folder / release):
-        if not files and path.exists():
-            return Fixations({}, read_release(path, names))
-    return Fixations(files, {})
+    if fixations.ndim != 2 or fixations.shape[1] != 2:
+        raise ValueError(f"`fixations` must be (N, 2) points (x, y), got {tuple(fixations.shape)}.")
+    x, y = fixations.long().T
+    if bool(((x < 0) | (x >= width) | (y < 0) | (y >= height)).any()):
+        raise ValueError(
+            f"`fixations` must lie inside the image, x below {width} and y below {height}; `place_fixations` leaves "
+            "others out and counts them."
+        )
+    return torch.bincount(y * width + x, minlength=height * width).view(1, height, width)
 
 
 class Fixations(Mapping[str, Tensor]):
-    """Name → fixations (N, 2), int64, x and y in pixels from 0, those outside the frame moved to its edge."""
+    """Fixations (N, 2) by image name, int64, x and y in pixels of the image from 0.
 
-    def __init__(self, files: Mapping[str, Path], release: Mapping[str, Recorded]) -> None:
-        self.files, self.release = files, release
+    Points outside the image, and points without coordinates, are left out; ``placed`` counts them.
+
+    Args:
+        files: Fixation files by image name; each is read when it is asked for.
+        release: Fixations that were read already, by image name.
+        size_of: Returns an image's (H, W) by its name; without it, frames are not compared with images.
+        frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size, as in ``place_fixations``.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        release: Mapping[str, Recorded],
+        size_of: Callable[[str], Size] | None = None,
+        frame: str = "refuse",
+    ) -> None:
+        self.files, self.release, self.size_of, self.frame = files, release, size_of, frame
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.recorded(name).clipped()
+        return self.placed(name).points
+
+    def placed(self, name: str) -> Placed:
+        """An image's fixations in its pixels, and the number of those that were left out.
+
+        Raises:
+            KeyError: If the image has none.
+            ValueError: If its file cannot be read, or its frame has another size than the image.
+            ImportError: For a .mat file where scipy is not installed.
+        """
+        recorded = self.recorded(name)
+        size = self.size_of(name) if self.size_of else recorded.frame
+        return place_fixations(recorded, size, frame=self.frame, name=name)
 
     def recorded(self, name: str) -> Recorded:
         """An image's fixations as they were recorded, with their frame.
@@ -82,57 +106,110 @@ class Fixations(Mapping[str, Tensor]):
         return len({*self.files, *self.release})
 
 
-def _fixation_files(folder: Path, split: str, layout: str) -> list[tuple[str, Path]]:
-    if layout == "mit1003":
-        files = list_files(undoubled(folder / "ALLFIXATIONMAPS"))
-        return [(path.stem.removesuffix("_fixPts"), path) for path in files if path.stem.endswith("_fixPts")]
-    if layout == "cat2000":
-        return cat2000_part(folder, "FIXATIONLOCS")
-    places = [folder / place.format(split) for place in _PLACES]
-    found = ([*list_files(place), *list_files(place, (".mat",))] for place in places)  # .mat last: it has repeats
-    return next(([(path.stem, path) for path in files] for files in found if files), [])
+def read_fixations(dataset: SaliencyFolder, *, frame: str = "refuse") -> Fixations:
+    """The fixations of a data set by name; each is read when it is asked for.
+
+    The layout finds a file for each image. SALICON's layout and plain folders have ``fixations/{split}/NAME`` or
+    ``fixation_maps/{split}/NAME`` (or there without the split), as .mat, or a .png fixation map where there is no
+    .mat; or else the JSON release, ``fixations_{split}2014.json`` in the folder or in ``annotations``. MIT1003 has
+    ``ALLFIXATIONMAPS/NAME_fixPts.jpg``, CAT2000 ``FIXATIONLOCS/CATEGORY/001.mat``.
+
+    Args:
+        dataset: The data set.
+        frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size, as in ``place_fixations``.
+    """
+    found = _join(dataset.files, dataset.images)
+    return Fixations(found.files, found.release, partial(_size_of, dataset.images), frame)
+
+
+def _size_of(images: Mapping[str, Path], name: str) -> Size:
+    return read_size(images[name])
+
+
+def find_fixations(folder: Path, split: str, layout: str, names: Collection[str]) -> Fixations:
+    """``read_fixations`` of the images named, where their sizes are not known; ``layout`` is a name in ``LAYOUTS``."""
+    return _join(LAYOUTS[layout].files(folder, split), names)
+
+
+def _join(files: Files, names: Collection[str]) -> Fixations:
+    """The fixation files, or the release, of the images named."""
+    matched = match_names((name for name, _ in files.fixations), names)
+    found = {matched[name]: path for name, path in files.fixations if name in matched}
+    if found or files.release is None:
+        return Fixations(found, {})
+    return Fixations({}, read_release(files.release, names))
 
 
 def write_fixation_maps(fixations: Fixations, folder: Path) -> dict[str, str]:
-    """Write ``NAME.png`` for each image: 255 where anyone looked, 0 elsewhere; how often is lost.
+    """Write ``NAME.png`` for each image: 255 at fixated pixels, 0 elsewhere; how often is lost.
 
     Returns:
-        Name → why, for the images whose fixations cannot be read.
+        Name → reason, for the images whose fixations cannot be read.
 
     Raises:
-        ValueError: If a map would be written over the file it is made from.
+        FileExistsError: If a file is in the way that this function did not write, or a link.
         ImportError: For .mat files where scipy is not installed.
     """
-    if own := next((p for n, p in fixations.files.items() if p.resolve() == (folder / f"{n}.png").resolve()), None):
-        raise ValueError(f"{own} is a fixation map already and would be written over; name another folder.")
+    for name in fixations:
+        refuse_foreign(folder / f"{name}.png", is_own_map, folder)
     failures: dict[str, str] = {}
+    text = PngInfo()
+    text.add_text(*_SIGNATURE)
     for name in fixations:
         try:
             recorded = fixations.recorded(name)
         except ValueError as error:
             failures[name] = str(error)
             continue
-        path = folder / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fixation_map = np.zeros(recorded.frame, np.uint8)
-        fixation_map[tuple(recorded.clipped().flip(1).T.numpy())] = 255
-        PIL.Image.fromarray(fixation_map).save(path)
+        points = place_fixations(recorded, recorded.frame).points
+        counts = count_fixations(points, recorded.frame)[0].numpy()
+        png = BytesIO()
+        PIL.Image.fromarray((counts > 0).astype(np.uint8) * 255).save(png, "png", pnginfo=text)
+        write_file(folder / f"{name}.png", png.getvalue())
     return failures
 
 
+def is_own_map(path: Path) -> bool:
+    """Whether a file is a map that ``write_fixation_maps`` wrote."""
+    key, text = _SIGNATURE
+    try:
+        return bool(read_image(path).info.get(key) == text)
+    except ValueError:
+        return False
+
+
 class FixatedFolder(SaliencyFolder):
-    """A ``SaliencyFolder`` of any layout with the fixations it has, as ``fixations(name)`` gives them.
+    """A ``SaliencyFolder`` of any layout with the fixations it has, as ``fixations(name)`` returns them.
 
     Args:
         folder: The data set's folder.
-        split: ``"train"`` or ``"val"``.
-        captions: As in ``SaliencyFolder``.
+        split: ``"train"`` or ``"val"``; a data set that is not divided is all ``"train"``.
+        captions: Captions by name; ``None`` reads the folder's.
+        frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size than the image, as in
+            ``place_fixations``.
     """
 
-    def __init__(self, folder: str | Path, split: str = "train", *, captions: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        split: str = "train",
+        *,
+        captions: Mapping[str, str] | None = None,
+        frame: str = "refuse",
+    ) -> None:
         super().__init__(folder, split, captions=captions, layout=find_layout(folder, split))
-        self._fixations = read_fixations(self)
+        self._fixations = read_fixations(self, frame=frame)
 
     def fixations(self, name: str) -> Tensor:
-        """(N, 2) points (x, y) in pixels from 0; none where none are known."""
-        return self._fixations.get(name, torch.zeros(0, 2, dtype=torch.long))
+        """(N, 2) points (x, y) in the image's pixels from 0; none where none are known.
+
+        Raises:
+            ValueError: If the image's fixation file cannot be read, or its frame has another size than the image.
+        """
+        return self.placed(name).points
+
+    def placed(self, name: str) -> Placed:
+        """An image's fixations as ``fixations`` returns them, and the number of those that were left out."""
+        if name not in self._fixations:
+            return Placed(torch.zeros(0, 2, dtype=torch.long), 0)
+        return self._fixations.placed(name)

@@ -1,8 +1,12 @@
-"""From whatever a loader hands over to an RGB image and a saliency map, or a clear refusal."""
+"""An RGB image and a saliency map from whatever a loader returns, or a clear refusal."""
 
 from __future__ import annotations
 
+import os
+import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,72 +17,106 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
+from augsal_transforms.data.names import printable
+from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.tv_tensors import SaliencyMap
 
 MAX_PIXELS = 50_000_000  # beyond this a file is an attack or an accident
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # no other decoder: Pillow's for EPS starts Ghostscript
 _ORIENTATION = 0x0112  # EXIF
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64)
 
 
 def read_image(path: str | Path) -> PIL.Image.Image:
-    """Open an image file fully, refusing bombs; EXIF rotation is reported, not applied.
+    """Open a JPEG, PNG, WebP or BMP file fully, refusing bombs; EXIF rotation is reported, not applied.
 
-    Saliency maps are drawn for the stored orientation, so turning the image would lose them.
+    Saliency maps are drawn for the stored orientation, so turning the image would separate it from its map.
 
     Raises:
         ValueError: If the file is not a whole image of at most 50 megapixels; the path is named.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-            with Path(path).open("rb") as file:
-                image = PIL.Image.open(file)
-                if image.width * image.height > MAX_PIXELS:
-                    raise ValueError(
-                        f"{image.width}×{image.height} pixels, at most {MAX_PIXELS // 10**6} million are read"
-                    )
-                image.load()
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        PIL.Image.DecompressionBombError,
-        PIL.Image.DecompressionBombWarning,
-    ) as error:
-        raise ValueError(f"{path} is not a readable image: {error}") from error
+    with _opened(Path(path)) as image:
+        image.load()
     if is_rotated(image):
         warnings.warn(
-            f"{path} has an EXIF rotation; its stored orientation is used, as saliency maps do.", stacklevel=2
+            f"{printable(path)} has an EXIF rotation; its stored orientation is used, as saliency maps do.",
+            stacklevel=2,
         )
     return image
 
 
+def read_size(path: str | Path) -> tuple[int, int]:
+    """(H, W) of an image file, from its header alone.
+
+    Raises:
+        ValueError: If the file is no image of at most 50 megapixels; the path is named.
+    """
+    with _opened(Path(path)) as image:
+        return image.height, image.width
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[PIL.Image.Image]:
+    """An image file whose header was read; whatever its decoder raises is a ``ValueError`` that names the file."""
+    try:
+        with os.fdopen(_open_regular(path), "rb") as file:
+            image = PIL.Image.open(file, formats=FORMATS)
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}×{image.height} pixels, at most {MAX_PIXELS // 10**6} million are read")
+            yield image
+    except Exception as error:  # a damaged file fails anywhere in a decoder, with any exception
+        if not belongs_to_image(error):
+            raise
+        formats = f" ({', '.join(FORMATS)} are read)" if isinstance(error, PIL.UnidentifiedImageError) else ""
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = "no image format was recognised" if formats else text
+        raise ValueError(f"{printable(path)} is not a readable image: {printable(reason)}{formats}.") from error
+
+
+def _open_regular(path: Path) -> int:
+    """Open a file for reading; a pipe or device, which might never end, is refused."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise ValueError("it is not a regular file")
+
+
 def is_rotated(image: PIL.Image.Image) -> bool:
-    """Whether EXIF asks viewers to turn or mirror the image."""
-    return bool(image.getexif().get(_ORIENTATION, 1) != 1)
+    """Whether EXIF asks viewers to turn or mirror the image; EXIF that cannot be read asks for nothing."""
+    try:
+        return image.getexif().get(_ORIENTATION) in range(2, 9)
+    except Exception:  # damaged metadata fails anywhere in Pillow's parser
+        return False
 
 
 def to_rgb_image(image: Any) -> tv_tensors.Image:
     """A PIL image, array or tensor as RGB (3, H, W), uint8 or float in [0, 1].
 
-    Grey, alpha, palette, CMYK and 16-bit images are converted; arrays are (H, W), (H, W, C).
+    Grey, alpha, palette, CMYK and 16-bit PIL images are converted. Arrays are (H, W) or (H, W, C), tensors (H, W) or
+    (C, H, W), of 1 to 4 channels, uint8 or float.
 
     Raises:
         TypeError: If it is none of these.
-        ValueError: If its shape or range is wrong.
+        ValueError: If its shape, values or range are wrong.
     """
     if isinstance(image, PIL.Image.Image):
         return tv_tensors.Image(functional.pil_to_tensor(_to_rgb_pil(image)))
-    if isinstance(image, np.ndarray):
-        image = torch.from_numpy(np.ascontiguousarray(image))
-        image = image[None] if image.ndim == 2 else image.movedim(-1, 0) if image.ndim == 3 else image
-    if not isinstance(image, Tensor):
-        raise TypeError(f"`image` must be a PIL image, an array or a tensor, got {type(image).__name__}.")
-    plain = image.as_subclass(Tensor)
+    plain = _to_tensor(image, "image")
+    if isinstance(image, np.ndarray) and plain.ndim == 3:
+        plain = plain.movedim(-1, 0)
     plain = plain[None] if plain.ndim == 2 else plain
     if plain.ndim != 3 or plain.shape[0] not in (1, 2, 3, 4) or 0 in plain.shape:
-        raise ValueError(f"`image` must be (C, H, W) with 1 to 4 channels and not empty, got {tuple(plain.shape)}.")
-    if plain.dtype != torch.uint8 and not plain.is_floating_point():
-        raise ValueError(f"`image` must be uint8 or float in [0, 1], got {plain.dtype}.")
+        raise ValueError(
+            "`image` must be a tensor (C, H, W) or an array (H, W, C) with 1 to 4 channels and not empty, got "
+            f"{tuple(image.shape)}.{_shape_advice('image', image)}"
+        )
+    if plain.dtype != torch.uint8 and plain.dtype not in _FLOATS:
+        raise ValueError(
+            f"`image` must be uint8 or float in [0, 1], got {image.dtype}. Convert 0–255 integers by "
+            "`.to(torch.uint8)` or `.astype('uint8')`; divide 16-bit values by 65535."
+        )
     if plain.is_floating_point() and not bool(((plain >= 0) & (plain <= 1)).all()):
         raise ValueError(
             f"`image` must lie in [0, 1], got values in [{plain.min():.3g}, {plain.max():.3g}]. Put the augmentation "
@@ -89,65 +127,122 @@ def to_rgb_image(image: Any) -> tv_tensors.Image:
 
 
 def _to_rgb_pil(image: PIL.Image.Image) -> PIL.Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # PIL would clip deep images at 255
-        return PIL.Image.fromarray((_unit_peak(np.asarray(image, np.float64)) * 255).round().astype(np.uint8)).convert(
-            "RGB"
-        )
-    return (
-        image
-        if image.mode == "RGB"
-        else image.convert("RGBA").convert("RGB")
-        if image.mode == "P"
-        else image.convert("RGB")
-    )
+    with _pil_errors(image, "image"):
+        if image.mode.startswith("I") or image.mode == "F":  # PIL would clip deep images at 255
+            grey = _unit_peak(np.asarray(image, np.float64))
+            return PIL.Image.fromarray((grey * 255).round().astype(np.uint8)).convert("RGB")
+        if image.mode == "RGB":
+            image.load()
+            return image
+        return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
 
 
 def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
     """A PIL image, array or tensor as a float32 map (1, H, W) in [0, 1] at the image's size.
 
-    8-bit values are divided by 255; deeper ones, and floats above 1, by their maximum; negative values
-    become 0; another size is resized bilinearly, antialiased.
+    8-bit values are divided by 255; deeper ones, and floats above 1, by their maximum; negative values beside
+    positive ones become 0; another size is resized bilinearly, antialiased.
 
     Args:
-        saliency_map: The map; colour files are read as grey.
+        saliency_map: The map, (H, W) or (1, H, W), an array also (H, W, 1); colours are averaged to grey.
         size: (H, W) of its image.
 
     Raises:
         TypeError: If it is none of these.
-        ValueError: If its shape is wrong, or it holds NaN or infinity.
+        ValueError: If its shape is wrong, it holds NaN or infinity, or no value is positive and some are negative.
     """
     if isinstance(saliency_map, PIL.Image.Image):
-        grey = saliency_map if saliency_map.mode.startswith(("I", "F")) else saliency_map.convert("L")
-        saliency_map = np.array(grey)
-    if isinstance(saliency_map, np.ndarray):
-        saliency_map = torch.from_numpy(np.ascontiguousarray(saliency_map.astype(_torch_readable(saliency_map.dtype))))
-        if saliency_map.ndim == 3 and saliency_map.shape[0] != 1:
-            saliency_map = saliency_map.movedim(-1, 0)
-    if not isinstance(saliency_map, Tensor):
-        raise TypeError(f"`saliency_map` must be a PIL image, an array or a tensor, got {type(saliency_map).__name__}.")
-    plain = saliency_map.as_subclass(Tensor)
+        with _pil_errors(saliency_map, "saliency_map"):
+            deep = saliency_map.mode.startswith(("I", "F"))
+            saliency_map = np.array(saliency_map if deep else saliency_map.convert("L"))
+    plain = _to_tensor(saliency_map, "saliency_map")
+    if isinstance(saliency_map, np.ndarray) and plain.ndim == 3 and not _is_channel_first(plain, size):
+        plain = plain.movedim(-1, 0)
     plain = plain[None] if plain.ndim == 2 else plain
-    if plain.ndim != 3 or plain.shape[0] not in (1, 3, 4) or 0 in plain.shape:
-        raise ValueError(f"`saliency_map` must be (H, W) or (1, H, W) and not empty, got {tuple(plain.shape)}.")
-    field = plain[:3].float().mean(0, keepdim=True) if len(plain) > 1 else plain.float()
-    scaled = field / 255 if plain.dtype == torch.uint8 else _scaled(field)
+    last = (
+        tuple(plain.shape[:2]) == tuple(size) != tuple(plain.shape[1:])
+    )  # (H, W, C) of a few rows looks like (C, H, W)
+    if plain.ndim != 3 or plain.shape[0] not in (1, 3, 4) or 0 in plain.shape or last:
+        raise ValueError(
+            f"`saliency_map` must be (H, W) or (1, H, W) and not empty, got {tuple(saliency_map.shape)}."
+            f"{_shape_advice('saliency_map', saliency_map)}"
+        )
+    values = plain[:3].float().mean(0, keepdim=True) if len(plain) > 1 else plain.float()
+    scaled = values / 255 if plain.dtype == torch.uint8 else _scaled(values, plain)
     if scaled.shape[-2:] != size:
         scaled = functional.resize_image(scaled, list(size), antialias=True).clamp(0, 1)
     return SaliencyMap(scaled)
 
 
-def _scaled(field: Tensor) -> Tensor:
-    """Deep or float values as a map in [0, 1]."""
-    if not bool(field.isfinite().all()):
-        raise ValueError("`saliency_map` holds NaN or infinite values.")
-    field = field.clamp(min=0)
-    return field / field.max().clamp(min=1)
+def _scaled(values: Tensor, stored: Tensor) -> Tensor:
+    """Deep or float values (1, H, W) as a map in [0, 1]; ``stored`` are the values before their conversion."""
+    if not bool(values.isfinite().all()):
+        raise ValueError("`saliency_map` holds NaN or infinite values. Leave this sample out, or mend its map.")
+    highest = values.max()
+    if highest <= 0:
+        positive, negative = bool((stored.double() > 0).any()), bool((stored.double() < 0).any())
+        if positive or negative:
+            reason = "only values too small for float32" if positive else "negative values and no positive one"
+            raise ValueError(
+                f"`saliency_map` holds {reason} (from {values.min():.3g} to {highest:.3g}), so that nothing of it "
+                "would be left in [0, 1]. A log density is exponentiated first: (x - x.max()).exp()."
+            )
+    return values.clamp(min=0) / highest.clamp(min=1)
+
+
+def _is_channel_first(array: Tensor, size: tuple[int, int]) -> bool:
+    """Whether a map (1, H, W) from an array has its channel first, and is not (H, W, C) of an image one pixel high."""
+    return array.shape[0] == 1 and not (size[0] == 1 and array.shape[1] == size[1] and array.shape[2] in (1, 3, 4))
+
+
+def _to_tensor(values: Any, name: str) -> Tensor:
+    """A dense, plain tensor of an array's or tensor's numbers.
+
+    Raises:
+        TypeError: If it is neither, or holds something else than real numbers; the argument is named.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` must not be a masked array: give `{name}.filled(...)`.")
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind not in "biuf":
+            raise TypeError(f"`{name}` must hold real numbers, got an array of {values.dtype}.")
+        dtype = values.dtype.newbyteorder("=") if values.dtype.itemsize <= 8 else np.dtype(np.float64)
+        # torch shares memory, so what is read-only is copied: writing to it later would be undefined.
+        return torch.from_numpy(np.require(values.astype(dtype, copy=False), requirements=["C", "W"]))
+    if not isinstance(values, Tensor):
+        raise TypeError(f"`{name}` must be a PIL image, an array or a tensor, got {type(values).__name__}.")
+    if values.layout != torch.strided or values.is_meta:
+        raise TypeError(f"`{name}` must be a dense tensor with values, got layout {values.layout} on {values.device}.")
+    if values.dtype not in (*_FLOATS, *_INTEGERS, torch.bool):
+        raise TypeError(f"`{name}` must hold real numbers, got {values.dtype}.")
+    return values.as_subclass(Tensor).detach()
+
+
+def _shape_advice(name: str, given: Any) -> str:
+    if len(given.shape) == 4:
+        return f" Remove the batch dimension: `{name}[0]`."
+    if isinstance(given, Tensor) and len(given.shape) == 3 and given.shape[-1] in (1, 3, 4):
+        return f" Its channels seem to be last: `{name}.permute(2, 0, 1)`."
+    if isinstance(given, np.ndarray) and len(given.shape) == 3 and given.shape[0] in (1, 3, 4):
+        return f" Its channels seem to be first: `{name}.transpose(1, 2, 0)`."
+    return ""
+
+
+@contextmanager
+def _pil_errors(image: PIL.Image.Image, name: str) -> Iterator[None]:
+    """Name the argument when Pillow cannot convert an image: it is read late, and may be damaged or closed."""
+    if not (image.width and image.height):
+        raise ValueError(f"`{name}` must not be empty, got a PIL image of {image.width}×{image.height}.")
+    try:
+        yield
+    except Exception as error:
+        if not belongs_to_image(error):
+            raise
+        raise ValueError(f"`{name}`, a PIL image of mode {image.mode}, cannot be read: {error}") from error
 
 
 def _unit_peak(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
-    return np.asarray(finite / max(finite.max(), 1.0))
-
-
-def _torch_readable(dtype: np.dtype[Any]) -> Any:
-    return dtype if dtype == np.uint8 else np.float32
+    """A deep grey image as values in [0, 1]: negative ones 0, and divided by the maximum where that is above 1."""
+    if not np.isfinite(values).all() or (values.max() <= 0 and values.min() < 0):
+        raise ValueError(f"values must be finite and some positive, got {values.min():.3g} to {values.max():.3g}")
+    return np.asarray(values.clip(min=0) / max(values.max(), 1.0))

@@ -1,10 +1,66 @@
-"""How the data sets of the field lie on disk: SALICON, MIT1003, CAT2000, and plain folders."""
+"""How the data sets of the field lie on disk: SALICON, MIT1003, CAT2000, and plain folders.
+
+A new layout is one entry of ``LAYOUTS``. This module imports neither torch nor Pillow, so that help texts can list it.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from augsal_transforms.data.folders import SALICON, Files, Layout, SaliencyFolder, list_files
+from augsal_transforms.data.names import IMAGE_ENDINGS, match_names, printable, to_name
+
+if TYPE_CHECKING:
+    from augsal_transforms.data.folders import SaliencyFolder
+
+Named = Sequence[tuple[str, Path]]
+
+_COCO_NAME = re.compile(r"COCO_(train|val|test)2014_")
+_FIXATION_PLACES = ("fixations/{}", "fixation_maps/{}", "fixations/fixations", "fixations", "fixation_maps")
+_UNDIVIDED = "not divided: all of it is 'train'"
+
+
+class Files(NamedTuple):
+    """The files of a data set: (name, path) of each image, map and fixation file. Names may repeat.
+
+    ``release`` is a file with the fixations of all images, in the format of SALICON's JSON release; it is read where
+    no image has a file of its own.
+    """
+
+    images: Named
+    maps: Named
+    fixations: Named = ()
+    release: Path | None = None
+
+    def paired(self) -> set[str]:
+        """Names of the images that have a map."""
+        return {name for name, _ in self.images} & {name for name, _ in self.maps}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set lies on disk.
+
+    Attributes:
+        name: The name by which it is asked for.
+        expects: The files that it looks for, as part of a sentence; ``{split}`` stands for the split.
+        find: Returns the files of a data set's folder and split, each image, map and fixation file named by its image.
+    """
+
+    name: str
+    expects: str
+    find: Callable[[Path, str], Files]
+
+    def files(self, folder: Path, split: str) -> Files:
+        """The files that ``find`` returns, with names in one spelling and maps named as their images are."""
+        found = self.find(folder, split)
+        images = [(to_name(name), path) for name, path in found.images]
+        names = match_names((name for name, _ in found.maps), {name for name, _ in images})
+        maps = [(names.get(name, to_name(name)), path) for name, path in found.maps]
+        return Files(images, maps, found.fixations, found.release)
 
 
 def open_layout(folder: str | Path, split: str = "train", layout: str = "auto") -> SaliencyFolder:
@@ -13,7 +69,7 @@ def open_layout(folder: str | Path, split: str = "train", layout: str = "auto") 
     Args:
         folder: The data set's folder.
         split: ``"train"`` or ``"val"``; a data set that is not divided is all ``"train"``.
-        layout: ``"salicon"``, ``"mit1003"``, ``"cat2000"``, ``"plain"``, or ``"auto"`` to recognise it.
+        layout: A name in ``LAYOUTS``, or ``"auto"`` to recognise it.
 
     Returns:
         The data set. Names are file stems; in CAT2000, where stems repeat, ``Category/001``.
@@ -22,6 +78,8 @@ def open_layout(folder: str | Path, split: str = "train", layout: str = "auto") 
         FileNotFoundError: If nothing was recognised, or no image has a map.
         ValueError: If there is no such layout, or two files share a name.
     """
+    from augsal_transforms.data.folders import SaliencyFolder
+
     return SaliencyFolder(folder, split, layout=find_layout(folder, split, layout))
 
 
@@ -29,7 +87,7 @@ def find_layout(folder: str | Path, split: str = "train", layout: str = "auto") 
     """The layout of that name, or for ``"auto"`` the first that finds images with maps, or files at all.
 
     Raises:
-        FileNotFoundError: If nothing was recognised; the message lists what was looked for.
+        FileNotFoundError: If nothing was recognised; the message lists the places that were searched.
         ValueError: If there is no such layout.
     """
     if layout != "auto":
@@ -38,18 +96,92 @@ def find_layout(folder: str | Path, split: str = "train", layout: str = "auto") 
         return LAYOUTS[layout]
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder.")
-    found = [(candidate, candidate.find(folder, split)) for candidate in LAYOUTS.values()]
-    paired = [one for one, files in found if dict(files.images).keys() & dict(files.maps).keys()]
+        raise FileNotFoundError(f"{printable(folder)} is not a folder.")
+    found = [(candidate, candidate.files(folder, split)) for candidate in LAYOUTS.values()]
+    paired = [one for one, files in found if files.paired()]
     started = [one for one, files in found if files.images or files.maps]
     if not (paired or started):
         looked_for = "".join(f"\n  {one.name}: {one.expects.format(split=split)}" for one, _ in found)
-        holds = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise FileNotFoundError(f"{folder} has no layout known for {split!r}; it holds {holds}. Known:{looked_for}")
+        holds = ", ".join(sorted(printable(path.name) for path in folder.iterdir())[:8]) or "nothing"
+        raise FileNotFoundError(
+            f"{printable(folder)} has no layout known for {split!r}; it holds {holds}. Known:{looked_for}"
+        )
     return (paired or started)[0]
 
 
-def undoubled(folder: Path) -> Path:
+def images_of(folder: str | Path) -> list[Path]:
+    """The images of a folder, without saliency and fixation maps where its layout is known.
+
+    Returns:
+        Sorted paths: the training and validation images of a data set of a known layout, or else all image files
+        below the folder.
+
+    Raises:
+        FileNotFoundError: If the folder is not there.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{printable(folder)} is not a folder.")
+    found = [[layout.files(folder, split) for split in ("train", "val")] for layout in LAYOUTS.values()]
+    known = next((files for files in found if any(part.paired() for part in files)), [])
+    return sorted({path for part in known for _, path in part.images}) or list_images(folder)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files below a folder, sorted; dot files and dot folders are skipped."""
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+def list_files(folder: Path, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
+    """Files of these endings in a folder, sorted; none where there is no folder. Dot files are skipped."""
+    if not folder.is_dir():
+        return []
+    found = (path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _by_stem(paths: Iterable[Path], ending: str = "") -> Named:
+    """(name, path) of the files whose stems end so, named without that ending."""
+    return [(path.stem.removesuffix(ending), path) for path in paths if path.stem.endswith(ending)]
+
+
+def _find_fixations(folder: Path, split: str) -> Named:
+    """A file for each image, from the first of the usual folders that has any; .mat files win over maps."""
+    for place in (folder / place.format(split) for place in _FIXATION_PLACES):
+        recorded = _by_stem(list_files(place, (".mat",)))  # with repeats, which a map loses
+        names = {name for name, _ in recorded}
+        if found := [*recorded, *((n, path) for n, path in _by_stem(list_files(place)) if n not in names)]:
+            return found
+    return ()
+
+
+def _find_release(folder: Path, split: str) -> Path | None:
+    name = f"fixations_{split}2014.json"
+    return next((path for path in (folder / "annotations" / name, folder / name) if path.is_file()), None)
+
+
+def _find_salicon(folder: Path, split: str) -> Files:
+    """Images and maps, each in a folder for the split or in one for all, as repositories of the field have it.
+
+    A folder for all may hold COCO's training, validation and test images together: their names tell them
+    apart. Where neither images nor maps are divided, other names are of the split ``"train"``.
+    """
+    divided = {kind: (folder / kind / split).is_dir() for kind in ("images", "maps")}
+
+    def named(kind: str) -> Named:
+        if divided[kind]:
+            return _by_stem(list_images(folder / kind / split))
+        return [(path.stem, path) for path in list_files(folder / kind) if belongs(path.stem)]
+
+    def belongs(name: str) -> bool:
+        coco = _COCO_NAME.match(name)
+        return coco[1] == split if coco else split == "train" or any(divided.values())
+
+    return Files(named("images"), named("maps"), _find_fixations(folder, split), _find_release(folder, split))
+
+
+def _undoubled(folder: Path) -> Path:
     """A folder, or the one of its own name inside it, which unpacking leaves and UNISAL expects."""
     return folder / folder.name if (folder / folder.name).is_dir() else folder
 
@@ -57,29 +189,22 @@ def undoubled(folder: Path) -> Path:
 def _find_mit1003(folder: Path, split: str) -> Files:
     if split != "train":
         return Files([], [])
-    images = list_files(undoubled(folder / "ALLSTIMULI"))
-    maps = list_files(undoubled(folder / "ALLFIXATIONMAPS"))
-    return Files(
-        [(path.stem, path) for path in images],
-        [(path.stem.removesuffix("_fixMap"), path) for path in maps if path.stem.endswith("_fixMap")],
-    )
-
-
-def cat2000_part(folder: Path, part: str) -> list[tuple[str, Path]]:
-    """(``Category/001``, path) of the files of ``Stimuli``, ``FIXATIONMAPS`` or ``FIXATIONLOCS``.
-
-    ``Stimuli/Category/Output`` holds files that are no stimuli; only a category's own are listed.
-    """
-    root = (folder / "trainSet" if (folder / "trainSet").is_dir() else folder) / part
-    categories = sorted(path for path in root.glob("*") if path.is_dir() and not path.name.startswith("."))
-    endings = (".mat",) if part == "FIXATIONLOCS" else (".jpg", ".jpeg", ".png")
-    return [(f"{category.name}/{path.stem}", path) for category in categories for path in list_files(category, endings)]
+    images = _by_stem(list_files(_undoubled(folder / "ALLSTIMULI")))
+    maps = list_files(_undoubled(folder / "ALLFIXATIONMAPS"))
+    return Files(images, _by_stem(maps, "_fixMap"), _by_stem(maps, "_fixPts"))
 
 
 def _find_cat2000(folder: Path, split: str) -> Files:
+    """``Stimuli/Category/Output`` holds files that are no stimuli; only a category's own are listed."""
     if split != "train":
         return Files([], [])
-    return Files(cat2000_part(folder, "Stimuli"), cat2000_part(folder, "FIXATIONMAPS"))
+    root = folder / "trainSet" if (folder / "trainSet").is_dir() else folder
+
+    def named(part: str, endings: tuple[str, ...] = (".jpg", ".jpeg", ".png")) -> Named:
+        categories = sorted(path for path in (root / part).glob("*") if path.is_dir() and path.name[0] != ".")
+        return [(f"{parent.name}/{path.stem}", path) for parent in categories for path in list_files(parent, endings)]
+
+    return Files(named("Stimuli"), named("FIXATIONMAPS"), named("FIXATIONLOCS", (".mat",)))
 
 
 def _find_plain(folder: Path, split: str) -> Files:
@@ -87,12 +212,17 @@ def _find_plain(folder: Path, split: str) -> Files:
     parts = [path for path in parts if "fix" not in path.name.lower() and list_files(path)]
     maps = [path for path in parts if any(word in path.name.lower() for word in ("map", "salien"))]
     images = [path for path in parts if path not in maps]
+    fixations, release = _find_fixations(folder, split), _find_release(folder, split)
     if split != "train" or len(images) != 1 or len(maps) != 1:
-        return Files([], [])
-    return Files(*([(path.stem, path) for path in list_files(part)] for part in (images[0], maps[0])))
+        return Files([], [], fixations, release)
+    return Files(_by_stem(list_files(images[0])), _by_stem(list_files(maps[0])), fixations, release)
 
 
-_UNDIVIDED = "not divided: all of it is 'train'"
+SALICON = Layout(
+    "salicon",
+    "images/{split}/NAME.jpg and maps/{split}/NAME.png, as in SALICON, or images/NAME.jpg and maps/NAME.png",
+    _find_salicon,
+)
 LAYOUTS = {
     layout.name: layout
     for layout in (

@@ -1,4 +1,4 @@
-"""Images to train on and images to measure on: a data set's own splits, or a fifth of it held out by name."""
+"""Training and held-out images: a data set's own splits, or a fifth of it held out by name."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ PARTS = 5  # one of which is held out
 
 
 def open_splits(folder: str | Path) -> tuple[FixatedFolder, FixatedFolder, bool]:
-    """A data set of any layout with fixations, to train on and to measure on, and whether that division is its own.
+    """Open the training and the held-out images of a data set with fixations, of any layout.
 
     MIT1003 and CAT2000 are published undivided, and every paper divides them anew: here ``hold_out`` does.
+
+    Returns:
+        The training images, the held-out images, and whether the division is the data set's own.
 
     Raises:
         FileNotFoundError: If no layout was recognised.
         ValueError: If the data set is too small to be divided.
     """
     training = FixatedFolder(folder, "train")
-    files = find_layout(folder, "train").find(training.folder, "val")
-    if dict(files.images).keys() & dict(files.maps).keys():
+    if find_layout(folder, "train").files(training.folder, "val").paired():
         return training, FixatedFolder(folder, "val"), True
     held_out = hold_out(training.names)
     if len(held_out) == len(training):
@@ -33,10 +35,10 @@ def open_splits(folder: str | Path) -> tuple[FixatedFolder, FixatedFolder, bool]
 
 
 def hold_out(names: Sequence[str]) -> set[str]:
-    """A fifth of some images, rounded up: in each category those whose names have the smallest hashes.
+    """Choose a fifth of the images, rounded up: in each category those whose names have the smallest hashes.
 
-    The category is what stands before a slash, as CAT2000's names have it. Nothing but the names counts: the same
-    images are held out on every machine, and an image more or less moves at most one other of its category.
+    The category is the part of a name before its slash, as in CAT2000. The choice depends on the names alone: the same
+    images are held out on every machine, and one image more or less moves at most one other of its category.
     """
     categories: dict[str, list[str]] = {}
     for name in names:

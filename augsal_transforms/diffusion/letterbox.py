@@ -1,9 +1,10 @@
-"""Between a photograph's own pixels and the model's grid: fit in, lift back, composite."""
+"""Fit images to the model's grid, restore what comes back to the image's own size, and composite."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +15,12 @@ from augsal_transforms.photometry import to_unit_range
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where an image lies on the model's grid, sizes as (height, width).
+    """Place of an image on the model's grid; sizes are (height, width).
 
     Attributes:
         size: The image's own size.
         inner: Its size when edited: about ``resolution²`` pixels, aspect kept.
-        outer: ``inner`` padded to what the networks need.
+        outer: ``inner`` padded to multiples that the networks need.
     """
 
     size: tuple[int, int]
@@ -41,32 +42,32 @@ class Letterbox:
         return resized[:, rows][:, :, columns]
 
     def fit_map(self, saliency_map: Tensor, size: tuple[int, int]) -> Tensor:
-        """A map (1, H, W) on the grid, averaged to ``size``, each cell over its part of the image; the padding is 0."""
+        """A map (1, H, W) on the grid, averaged to ``size``: a cell over its part of the image, 0 in the padding."""
         padding = (0, self.outer[1] - self.inner[1], 0, self.outer[0] - self.inner[0])
         resized = resize(saliency_map, self.inner)
         values, covered = (F.adaptive_avg_pool2d(F.pad(x, padding), size) for x in (resized, torch.ones_like(resized)))
         return values / covered.clamp(min=1e-6)
 
-    def mirror_padding(self, field: Tensor) -> Tensor:
-        """A map (1, h, w) over the grid with the padding's cells mirrored from the image's, so that edges stay."""
-        sizes = zip(self.inner, self.outer, field.shape[-2:], strict=True)
-        rows, columns = (_mirror(-(-inner * n // outer), n, field.device) for inner, outer, n in sizes)
-        return field[:, rows][:, :, columns]
+    def mirror_padding(self, image_map: Tensor) -> Tensor:
+        """A map (1, h, w) over the grid, its padding filled with the image's cells mirrored at the image's edge."""
+        sizes = zip(self.inner, self.outer, image_map.shape[-2:], strict=True)
+        rows, columns = (_mirror(-(-inner * n // outer), n, image_map.device) for inner, outer, n in sizes)
+        return image_map[:, rows][:, :, columns]
 
-    def restore(self, field: Tensor) -> Tensor:
-        """A field (C, *outer) back at the image's own size (C, H, W), the padding cut off."""
-        return resize(field[:, : self.inner[0], : self.inner[1]], self.size)
+    def restore(self, placed: Tensor) -> Tensor:
+        """A tensor on the grid, (C, *outer), at the image's own size, (C, H, W), without the padding."""
+        return resize(placed[:, : self.inner[0], : self.inner[1]], self.size)
 
 
-def resize(field: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, antialiased resize of (C, H, W); the same tensor where nothing changes."""
-    if tuple(field.shape[-2:]) == size:
-        return field
-    return F.interpolate(field[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, antialiased resize of (C, H, W); the same tensor if it has that size already."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    return F.interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 def _mirror(length: int, padded: int, device: torch.device) -> Tensor:
-    """Indices 0 … length−1 and back again, as often as needed."""
+    """``padded`` indices that run from 0 to ``length`` − 1 and back again, over and over."""
     period = max(2 * length - 2, 1)
     index = torch.arange(padded, device=device) % period
     return torch.where(index < length, index, period - index)
@@ -84,11 +85,12 @@ def keep_mean(image: Tensor, change: Tensor, edit_mask: Tensor) -> Tensor:
 
     Args:
         image: (B, 3, H, W), RGB in [0, 1].
-        change: (B, 3, H, W), what is to be added, weighted by the mask.
+        change: Change of the image, (B, 3, H, W), before it is weighted by the mask.
         edit_mask: (B, 1, H, W), in [0, 1].
 
     Returns:
-        Shaped like ``change``. Its mean over the region is 0 to first order: what clips is measured once.
+        Shaped like ``change``. Its mean over the region is 0 to first order: clipping is measured once, not again after
+        the correction.
     """
     weight = edit_mask.square().sum((-2, -1), keepdim=True).clamp(min=1e-8)
     centred = change - (edit_mask.square() * change).sum((-2, -1), keepdim=True) / weight
@@ -96,18 +98,28 @@ def keep_mean(image: Tensor, change: Tensor, edit_mask: Tensor) -> Tensor:
     return centred - (edit_mask * clipped).sum((-2, -1), keepdim=True) / weight
 
 
-def check_images(images: list[Tensor] | Tensor) -> list[Tensor]:
-    """A batch or a list of RGB images as a list.
+def check_images(images: Any) -> list[Tensor]:
+    """A batch (B, 3, H, W) or a list of RGB images (3, H, W) as a list.
 
     Raises:
         TypeError: If they are not tensors of uint8 or float.
         ValueError: If a shape or a range is wrong.
     """
+    if not isinstance(images, (Tensor, list, tuple)):
+        raise TypeError(
+            f"`images` must be a list of (3, H, W) tensors or a batch (B, 3, H, W), got {type(images).__name__}. "
+            "Write `[image]` for one image."
+        )
     for n, image in enumerate(images):
         if not isinstance(image, Tensor):
-            raise TypeError(f"`images[{n}]` must be a tensor (3, H, W), got {type(image).__name__}.")
+            raise TypeError(
+                f"`images[{n}]` must be a tensor (3, H, W), got {type(image).__name__}. Convert a PIL image or an "
+                "array (H, W, 3): `v2.functional.to_image(image)`."
+            )
         if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
-            raise ValueError(f"`images[{n}]` must be RGB of shape (3, H, W), got {tuple(image.shape)}.")
+            hint = {2: " Write `[image]` for one image.", 4: " Take the batch apart: one (3, H, W) per image."}
+            advice = hint.get(image.ndim, "")
+            raise ValueError(f"`images[{n}]` must be RGB of shape (3, H, W), got {tuple(image.shape)}.{advice}")
         if image.dtype != torch.uint8 and not image.is_floating_point():
             raise TypeError(f"`images[{n}]` must be uint8 or float in [0, 1], got {image.dtype}.")
         if image.is_floating_point() and not bool(((image >= 0) & (image <= 1)).all()):
@@ -116,23 +128,3 @@ def check_images(images: list[Tensor] | Tensor) -> list[Tensor]:
                 "Edit before Normalize; divide 0–255 floats by 255."
             )
     return list(images)
-
-
-def check_saliency_maps(saliency_maps: list[Tensor] | Tensor, images: list[Tensor]) -> list[Tensor]:
-    """Saliency maps as a list of float32 (1, H, W), resized to their images where sizes differ.
-
-    Raises:
-        ValueError: If their number, shape or range is wrong.
-    """
-    if len(saliency_maps) != len(images):
-        raise ValueError(f"`saliency_maps` must be one per image, {len(images)}, got {len(saliency_maps)}.")
-    checked = []
-    for n, (saliency_map, image) in enumerate(zip(saliency_maps, images, strict=True)):
-        if not isinstance(saliency_map, Tensor) or saliency_map.ndim != 3 or saliency_map.shape[0] != 1:
-            got = tuple(saliency_map.shape) if isinstance(saliency_map, Tensor) else type(saliency_map).__name__
-            raise ValueError(f"`saliency_maps[{n}]` must be a tensor of shape (1, H, W), got {got}.")
-        field = to_unit_range(saliency_map)
-        if not bool(((field >= 0) & (field <= 1)).all()):
-            raise ValueError(f"`saliency_maps[{n}]` must be finite and lie in [0, 1]; divide it by its maximum.")
-        checked.append(resize(field.to(image.device), (image.shape[-2], image.shape[-1])).clamp(0, 1))
-    return checked

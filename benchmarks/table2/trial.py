@@ -8,15 +8,14 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor, nn
 
-from augsal_transforms import metrics
 from augsal_transforms.diffusion.letterbox import resize
+from augsal_transforms.metrics.table import Truth
 from augsal_transforms.randomness import keyed_generator
 from table2.paired import METRICS
 from table2.training_set import HeldOut, Sample, TrainingSet
 from table2.variants import Variant
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-WITH_FIXATIONS = ("nss", "auc_judd")
 PRESET = "tuebingen"
 
 
@@ -114,14 +113,14 @@ def batches(variant: Variant, seed: int, training_set: TrainingSet, recipe: Reci
 def score(model: nn.Module, held_out: HeldOut, device: str = "cpu", batch_size: int = 32) -> dict[str, float]:
     """Compute the mean of each metric over images, at each image's own size; NaN where a score is undefined."""
     totals = dict.fromkeys(METRICS, 0.0)
-    truths = zip(held_out.saliency_maps, held_out.fixation_maps, strict=True)
+    ground_truth = zip(held_out.saliency_maps, held_out.fixation_maps, strict=True)
     for images in torch.stack(held_out.images).split(batch_size):
         for prediction in model(normalise(images.to(device))):
-            saliency_map, fixation_map = next(truths)
-            predicted = resize(prediction.cpu(), (saliency_map.shape[-2], saliency_map.shape[-1]))
-            for metric in METRICS:
-                truth = fixation_map if metric in WITH_FIXATIONS else saliency_map
-                totals[metric] += getattr(metrics, metric)(predicted, truth, preset=PRESET).item()
+            saliency_map, fixation_map = next(ground_truth)
+            resized = resize(prediction.cpu(), (saliency_map.shape[-2], saliency_map.shape[-1]))
+            truths: dict[Truth, Tensor] = {"saliency_map": saliency_map, "fixation_map": fixation_map}
+            for name, metric in METRICS.items():
+                totals[name] += metric.score(resized, truths, preset=PRESET).item()
     return {metric: total / len(held_out.images) for metric, total in totals.items()}
 
 

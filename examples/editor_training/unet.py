@@ -91,7 +91,7 @@ def train_unet(
         timesteps = (torch.rand(BATCH, generator=rng) * limit).long()
         noisy = scheduler.add_noise(latents[chosen], noise, timesteps).to(device)
         prompts = torch.where(dropped[:, None], ids[-1:], ids[chosen]).to(device)
-        with torch.autocast(device.type, torch.bfloat16), record_cross_attention(unet, level=1) as attention:
+        with torch.autocast(device.type, torch.bfloat16), record_cross_attention(unet, depth=1) as attention:
             predicted = unet(noisy, timesteps.to(device), encoder_hidden_states=text_encoder(prompts)[0]).sample
         snr = compute_snr(scheduler, timesteps)
         weight = (snr.clamp(max=SNR_LIMIT) / snr).to(device)

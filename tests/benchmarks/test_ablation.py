@@ -4,7 +4,7 @@ import torch
 from ablation import main, open_editor
 
 from augsal_transforms import Brightness
-from augsal_transforms.editor.edits import shift_brightness
+from augsal_transforms.editor.latent_edits import shift_brightness
 
 
 def test_smoke_writes_a_table_and_a_figure_and_repeats_nothing(tmp_path, capsys):

@@ -5,7 +5,7 @@ import torch
 from observer_study import edit_pixels, edits_away, elsewhere, lightness_difference
 
 from augsal_transforms import Color
-from augsal_transforms.editor.edits import toward_color
+from augsal_transforms.editor.latent_edits import toward_color
 from augsal_transforms.gaze_study.synthetic import gaze_rises
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from augsal_transforms.data.folders import SaliencyFolder, list_images
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.layouts import list_images
 
 
 def write(path, size=(8, 6)):

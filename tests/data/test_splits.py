@@ -16,10 +16,12 @@ def write(path, value=0):
 
 
 def mit1003(folder, count):
+    points = np.zeros((6, 8), "uint8")
+    points[1, 2] = points[4, 6] = 255
     for n in range(count):
         write(folder / f"ALLSTIMULI/i{n}.jpeg")
-        for kind in ("fixMap", "fixPts"):
-            write(folder / f"ALLFIXATIONMAPS/i{n}_{kind}.jpg", 255)
+        write(folder / f"ALLFIXATIONMAPS/i{n}_fixMap.jpg", 255)
+        PIL.Image.fromarray(points).save(folder / f"ALLFIXATIONMAPS/i{n}_fixPts.jpg", quality=100)
 
 
 def cat2000(folder, categories, count):
@@ -39,7 +41,7 @@ def test_a_fifth_of_mit1003_is_held_out_and_nothing_is_in_both(tmp_path):
     assert (len(training), len(held_out)) == (8, 3)  # 11 / 5 = 2.2, rounded up
     assert sorted(training.names + held_out.names) == sorted(f"i{n}" for n in range(11))
     assert held_out[0]["image_id"] == held_out.names[0]
-    assert len(held_out.fixations(held_out.names[0])) == 48  # every pixel of 6 × 8 is marked
+    assert held_out.fixations(held_out.names[0]).tolist() == [[2, 1], [6, 4]]
 
 
 def test_every_category_of_cat2000_is_held_out_alike(tmp_path):

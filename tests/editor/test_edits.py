@@ -1,11 +1,15 @@
 import colorsys
 import pickle
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from helpers.pictures import blob, picture
 
-from augsal_transforms import Brightness, Color, Contrast
-from augsal_transforms.editor.edits import COLORS, scale_contrast, shift_brightness, shift_color, toward_color
+from augsal_transforms import Brightness, Color, Contrast, EditConfig
+from augsal_transforms.editor.edits import COLORS, KINDS, Edit
+from augsal_transforms.editor.kinds import Alpha
+from augsal_transforms.editor.latent_edits import scale_contrast, shift_brightness, shift_color, toward_color
 
 
 def test_contrast_by_hand():
@@ -92,9 +96,9 @@ def test_numbers_are_not_drawn():
 
 def test_a_color_is_drawn_from_its_names():
     generator = torch.Generator().manual_seed(0)
-    names = {Color(("red", "blue"), alpha=0.5).draw(generator).name for _ in range(20)}
+    names = {Color(("red", "blue"), alpha=0.5).draw(generator).color_name for _ in range(20)}
     assert names == {"red", "blue"}
-    assert {Color().draw(generator).name for _ in range(200)} == set(COLORS)
+    assert {Color().draw(generator).color_name for _ in range(200)} == set(COLORS)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +110,8 @@ def test_a_color_is_drawn_from_its_names():
         (lambda: Brightness(20), "`alpha` of Brightness"),
         (lambda: Color("mauve"), "`color` must be among red, "),
         (lambda: Color(()), "`color` must be among"),
-        (lambda: Contrast().strength, "is a range"),
-        (lambda: Color().name, "several colours"),
+        (lambda: Contrast().alpha_value, "is a range"),
+        (lambda: Color().color_name, "several colours"),
     ],
 )
 def test_what_is_not_an_edit_is_refused_by_name(make, words):
@@ -125,9 +129,135 @@ def test_edits_up_by_default_and_down_for_whoever_asks():
     assert min(Contrast().alpha) > 1
     assert min(Brightness().alpha) > 0
     assert Contrast(0.5).magnitude == pytest.approx(0.625)
-    assert Brightness(-0.2).strength == -0.2
+    assert Brightness(-0.2).alpha_value == -0.2
 
 
 def test_edits_travel_to_workers():
     for edit in (Contrast(), Brightness(0.1), Color("red"), Color()):
         assert pickle.loads(pickle.dumps(edit)) == edit
+
+
+@pytest.fixture
+def own_kinds():
+    """The table of kinds, put back after a test that adds to it."""
+    before = dict(KINDS)
+    yield KINDS
+    KINDS.clear()
+    KINDS.update(before)
+
+
+def define(**attributes):
+    """A kind of edit that adds α to the latent, with these class attributes over its own."""
+
+    def edit_latent(self, latent, latent_mask, properties, calibration, config):
+        return latent + latent_mask * self.alpha_value
+
+    body = {"kind": "lift", "identity": 0.0, "alpha_range": (-2.0, 2.0), "alpha_span": 0.5, "alpha": (0.5, 1.0)}
+    annotations = {"__annotations__": {"alpha": Alpha}, "edit_latent": edit_latent}
+    made = {name: value for name, value in {**body, **annotations, **attributes}.items() if value is not None}
+    return dataclass(frozen=True)(type("Lift", (Edit,), made))
+
+
+def test_a_new_kind_is_one_class(own_kinds, editor):
+    lift = define()
+    assert own_kinds["lift"] is lift
+    image = picture()
+    (result,) = editor.edit([image], [blob()], ["a red dog"], [lift(0.25)])
+    assert (result.kind, result.color, result.alpha, result.word in ("red", "dog")) == ("lift", "", 0.25, True)
+    outside = (result.edit_mask == 0).expand_as(image)
+    assert torch.equal(result.image[outside], image[outside])
+    assert not torch.equal(result.image, image)
+    assert lift.from_text("0.5:0.75") == lift((0.5, 0.75))
+    assert lift(0.25).injection_weight(EditConfig(injection=0.5)) == 0.25  # half of the span, times 0.5
+    define()  # run again, as a notebook's cell is: the new definition counts
+    assert own_kinds["lift"] is not lift
+
+
+def test_a_kind_that_inserts_a_word_inserts_it(own_kinds, editor):
+    plain = define()
+    worded = define(kind="worded", inserted_word=property(lambda self: "blue"))
+    free = replace(editor, config=EditConfig(injection=1.0))
+    given = [picture()], [blob()], ["a red dog"]
+    (one,), (other,) = free.edit(*given, [plain(0.5)]), free.edit(*given, [worded(0.5)])
+    assert not torch.equal(one.image, other.image)
+    (one,), (other,) = (free.edit([picture()], [blob()], None, [edit(0.5)]) for edit in (plain, worded))
+    assert torch.equal(one.image, other.image)  # without a caption there is no place for a word
+
+
+@pytest.mark.parametrize(
+    ("attributes", "error", "words"),
+    [
+        ({"kind": None}, TypeError, "`Lift` must set `kind`"),
+        ({"alpha_span": None}, TypeError, "`Lift` must set `alpha_span`"),
+        ({"kind": "contrast"}, ValueError, "must be a new name, got 'contrast', which is Contrast's"),
+        ({"kind": "none"}, ValueError, "and not 'none'"),
+        ({"kind": "Lift-Up"}, ValueError, "lower-case letters"),
+        ({"identity": 3.0}, ValueError, "`identity` of Lift must lie in `alpha_range`"),
+        ({"alpha_span": 0.0}, ValueError, "`alpha_span` must be above 0"),
+    ],
+)
+def test_a_kind_that_cannot_be_is_refused_when_it_is_defined(own_kinds, attributes, error, words):
+    with pytest.raises(error, match=words):
+        define(**attributes)
+    assert set(own_kinds) == {"contrast", "brightness", "color"}
+
+
+def test_a_kind_without_an_edit_of_the_latent_is_refused():
+    with pytest.raises(TypeError, match="edit_latent"):
+        Edit(0.5)
+
+
+def test_a_kinds_child_must_be_a_kind_too(own_kinds):
+    """It would be stored as its parent's kind, whatever it does to the latent."""
+    with pytest.raises(TypeError, match="`Sharper` must set `kind`"):
+        type("Sharper", (Contrast,), {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "edit"),
+    [
+        ("contrast", "1.5", Contrast(1.5)),
+        ("contrast", "1.2:1.8", Contrast((1.2, 1.8))),
+        ("brightness", "", Brightness()),
+        ("brightness", "-0.2", Brightness(-0.2)),
+        ("color", "red", Color("red")),
+        ("color", "0.5", Color(alpha=0.5)),
+        ("color", "red,blue:0.3:0.8", Color(("red", "blue"), (0.3, 0.8))),
+        ("color", " red, blue : 0.25", Color(("red", "blue"), 0.25)),
+        ("color", "", Color()),
+    ],
+)
+def test_edits_from_text(kind, text, edit):
+    assert KINDS[kind].from_text(text) == edit
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        ("contrast", "strong", r"`alpha` of Contrast must be a number or low:high, as in 0.5 or 0.3:0.8, got 'strong'"),
+        ("contrast", "1:2:3", "low:high"),
+        ("contrast", "9", r"must lie in \[0.0, 5.0\], got 9.0"),
+        ("brightness", "nan", "`alpha` of Brightness must lie in"),
+        ("brightness", "0.2:0.1", "pair"),
+        ("color", "mauve:0.5", "`color` must be among red, .*mauve"),
+        ("color", "red:", "low:high"),
+        ("color", "red:0.3:high", "low:high"),
+        ("color", "red,,blue", "`color` must be among"),
+    ],
+)
+def test_text_that_names_no_edit_is_refused(kind, text, words):
+    with pytest.raises(ValueError, match=words):
+        KINDS[kind].from_text(text)
+
+
+@pytest.mark.parametrize("alpha", ["1.5", True, None, torch.tensor(1.5), (1.2, "1.8"), {"alpha": 1.5}])
+def test_an_alpha_of_another_type_is_refused(alpha):
+    with pytest.raises(TypeError, match="`alpha` of Contrast must be a number or a"):
+        Contrast(alpha)
+    with pytest.raises(TypeError, match="`color` must be a name or a tuple of names"):
+        Color(alpha if not isinstance(alpha, (str, tuple)) else 5)
+
+
+def test_a_drawn_alpha_stays_in_a_narrow_range():
+    # Thousandths of [0.0502, 0.0504] would be 0.05, which is outside.
+    assert Brightness((0.0502, 0.0504)).draw(torch.Generator().manual_seed(0)).alpha == 0.0502

@@ -4,7 +4,7 @@ import torch
 
 from augsal_transforms import Brightness, Color, Contrast, EditedImage
 from augsal_transforms.photometry import PROPERTIES
-from augsal_transforms.store.records import EditKey
+from augsal_transforms.store.keys import EditKey
 
 EDITOR = {"model": "a", "calibration": "b", "dtype": "float32", "config": {"steps": 1}}
 EDITS = (Contrast(1.5), Brightness(0.15), Brightness(-0.15), Color("red", 0.4))
@@ -30,10 +30,10 @@ def edited(original, edit, place=(3, 5, 9, 12), seed=0):
         edit_mask=mask,
         region=torch.rand(1, 4, 4, generator=generator),
         kind=edit.kind,
-        color=edit.name if isinstance(edit, Color) else "",
+        color=edit.color_name,
         word="dog",
         region_source="word",
-        alpha=edit.strength,
+        alpha=edit.alpha_value,
         strength=0.8125,
         bound_by="brightness",
         properties_before=properties,

@@ -37,7 +37,7 @@ def test_a_sample_takes_an_edit_that_the_store_holds(store):
         (expected,) = (
             edited(scene(n)["image"], edit)
             for edit in EDITS
-            if (edit.kind, edit.strength) == (sample["edit_kind"], sample["edit_alpha"])
+            if (edit.kind, edit.alpha_value) == (sample["edit_kind"], sample["edit_alpha"])
         )
         assert torch.equal(sample["edited_image"], expected.image)
         assert torch.equal(sample["edit_mask"], expected.edit_mask)
@@ -242,7 +242,7 @@ def test_it_has_exactly_one_source_of_edits(store, editor, tmp_path):
 def test_a_real_edit_comes_back_as_it_was_made(bundled, tmp_path):
     from augsal_transforms.scenes.scenes import SceneDataset
     from augsal_transforms.store.identity import describe, editor_identity
-    from augsal_transforms.store.records import EditKey
+    from augsal_transforms.store.keys import EditKey
 
     sample = SceneDataset(1, seed=5)[0]
     edit, store = Contrast(1.4), EditStore(tmp_path)
