@@ -16,7 +16,8 @@ from torchvision.transforms.functional import to_pil_image
 
 from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits, pack
 from augsal_transforms.adapters._hook import EditingHook
-from augsal_transforms.adapters._patch import replaced, training
+from augsal_transforms.adapters._patching import replaced
+from augsal_transforms.adapters._run import training
 from augsal_transforms.editor.results import EditedImage
 
 

@@ -35,7 +35,9 @@ from torch import Tensor, nn
 
 from augsal_transforms.adapters._dataset import DatasetProxy, resize
 from augsal_transforms.adapters._hook import EditingHook, Unpacked, conversion_of
-from augsal_transforms.adapters._patch import claim, open_edits, say, stand_ins, training, with_trapz
+from augsal_transforms.adapters._patching import claim
+from augsal_transforms.adapters._run import open_edits, training
+from augsal_transforms.adapters._shims import say, stand_ins, with_trapz
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.losses import MaskedEditingLoss
 from augsal_transforms.store.store import EditStore

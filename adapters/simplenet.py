@@ -26,16 +26,10 @@ from typing import Any
 
 from augsal_transforms.adapters._hook import EditingHook
 from augsal_transforms.adapters._launch import launch
-from augsal_transforms.adapters._patch import (
-    claim,
-    forked_workers,
-    open_edits,
-    say,
-    stand_ins,
-    upstream_module,
-    without_cuda,
-)
+from augsal_transforms.adapters._patching import claim, upstream_module
+from augsal_transforms.adapters._run import open_edits
 from augsal_transforms.adapters._salicon_script import patched_script
+from augsal_transforms.adapters._shims import forked_workers, say, stand_ins, without_cuda
 from augsal_transforms.losses import MaskedEditingLoss
 from augsal_transforms.store.store import EditStore
 

@@ -39,7 +39,8 @@ from torch import Tensor
 from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits, pack
 from augsal_transforms.adapters._hook import LOG_DENSITIES, EditingHook, conversion_of
 from augsal_transforms.adapters._launch import launch
-from augsal_transforms.adapters._patch import claim, open_edits, replaced, training, upstream_module
+from augsal_transforms.adapters._patching import claim, replaced, upstream_module
+from augsal_transforms.adapters._run import open_edits, training
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.losses import MaskedEditingLoss
 from augsal_transforms.store.store import EditStore

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -143,7 +144,7 @@ def report(trials: Trials, variants: list[Variant]) -> None:
     print(f"figure: {trials.folder / 'ablation.png'}")
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", choices=SERIES, default="tuning", help="series of scenes, with their seeds")
     parser.add_argument("--seeds", type=int, default=8, help="number of trainings of each variant")
@@ -159,15 +160,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--smoke", action="store_true", help="run everything once, in about a minute, at sizes that mean nothing"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.smoke:
         options.seeds, options.scenes, options.held_out, options.steps = 2, 4, 4, 2
         options.variants = "without,with,rotation"
     return options
 
 
-def main() -> None:
-    options = parse()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
     series, recipe = SERIES[options.series], Recipe(steps=options.steps)
     pretraining = Pretraining(scenes=8, steps=2) if options.smoke else Pretraining()
     variants = find_variants([WITHOUT.name, *(name.strip() for name in options.variants.split(","))])

@@ -23,7 +23,7 @@ fixations at their own size.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -188,7 +188,7 @@ def print_table2(trials: dict[str, Trials], where: str) -> None:
             print(f"{name:22s}{metric:10s} without {without.mean_text()}   with {row}")
 
 
-def main() -> None:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of a data set; procedural scenes if not given")
     parser.add_argument("--dataset", choices=("salicon", "mit1003", "cat2000"), help="layout that --data must have")
@@ -210,11 +210,15 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="run everything once, in two minutes; checkouts without weights"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.smoke:
         options.seeds, options.scenes, options.held_out, options.steps = 2, 4, 4, 2
         options.size = 256 if options.simplenet or options.tempsal else 64
+    return options
 
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
     shared = {"data": str(options.data), "scenes": options.scenes, "held out": options.held_out}
     keep_settings(options.runs, {**shared, "editor": options.editor})  # all networks share these edits
     models = models_of(options)

@@ -2,9 +2,13 @@ import math
 
 import pytest
 import torch
+from helpers.samples import THOROUGHLY
+from hypothesis import given
+from hypothesis import strategies as st
 
 from augsal_transforms import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
-from augsal_transforms.losses import CLAMP, ReadoutLoss, correlation_coefficient, kl_divergence
+from augsal_transforms.losses import ReadoutLoss, correlation_coefficient, kl_divergence
+from augsal_transforms.losses.editing import CLAMP
 
 
 def maps(*rows):
@@ -25,7 +29,7 @@ def test_kld_by_hand():
 
 def test_saliency_loss_rewards_correlation():
     # Eq. 4 with the sign of CC turned: 0.2 · KLD − 0.2 · CC.
-    prediction, saliency_map = maps([1, 1, 4]), maps([1, 2, 3])
+    prediction, saliency_map = maps([1 / 4, 1 / 4, 1]), maps([1 / 3, 2 / 3, 1])
     expected = 0.2 * kl_divergence(prediction, saliency_map) - 0.2 * correlation_coefficient(prediction, saliency_map)
     assert SaliencyLoss()(prediction, saliency_map).item() == pytest.approx(expected.item(), abs=1e-12)
     assert SaliencyLoss()(saliency_map, saliency_map) < SaliencyLoss()(prediction, saliency_map)
@@ -57,11 +61,11 @@ def test_edited_items_are_summed_and_divided_by_the_batch():
     assert torch.allclose(MaskedEditingLoss()(prediction, edited, mask, is_edited), sum(alone) / 3)
 
 
-def test_the_mask_tells_what_is_edited_where_nobody_says():
+def test_without_is_edited_the_items_whose_mask_is_not_empty_count():
     prediction, edited, mask = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4), torch.rand(2, 1, 4, 4)
     mask[1] = 0
-    told = MaskedEditingLoss()(prediction, edited, mask, torch.tensor([True, False]))
-    assert torch.equal(MaskedEditingLoss()(prediction, edited, mask), told)
+    expected = MaskedEditingLoss()(prediction, edited, mask, torch.tensor([True, False]))
+    assert torch.equal(MaskedEditingLoss()(prediction, edited, mask), expected)
 
 
 @pytest.mark.parametrize("form", ["bce", "released", "rank"])
@@ -262,3 +266,114 @@ def test_readout_loss_refuses_shapes_that_differ():
         ReadoutLoss(torch.ones(6))(
             torch.zeros(1, 2, 6), torch.zeros(1, 3, 6), torch.zeros(1, 1, 2), torch.zeros(1, 1).long()
         )
+
+
+UNIT = torch.linspace(0, 1, 32).reshape(2, 1, 4, 4)
+WRONG = {
+    "logits": (UNIT * 8 - 4, r"\[-4, 4\]. Apply a sigmoid"),
+    "a log density": (UNIT.log_softmax(-1), r"got values in \[-1\.[0-9]+, -1\.[0-9]+\]"),
+    "8 bits": ((UNIT * 255).to(torch.uint8), r"\[0, 255\]"),
+    "tanh": (UNIT * 2 - 1, r"\[-1, 1\]"),
+    "a hundredth too much": (UNIT.half() * 1.01, r"\[0, 1\.01"),
+    "NaN": (torch.where(UNIT > 0.9, torch.nan, UNIT), "got NaN"),
+    "infinite": (torch.where(UNIT > 0.9, torch.inf, UNIT), r"\[0, inf\]"),
+}
+
+
+@pytest.mark.parametrize("name", ["prediction", "edited_prediction", "edit_mask"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_the_editing_loss_refuses_maps_outside_0_to_1(name, wrong):
+    values, words = WRONG[wrong]
+    maps = {"prediction": UNIT, "edited_prediction": UNIT, "edit_mask": UNIT, name: values}
+    words = words.replace("Apply a sigmoid", "") if name == "edit_mask" else words
+    for loss in (MaskedEditingLoss(), AugmentedSaliencyLoss(torch.nn.MSELoss(), editing=MaskedEditingLoss("rank"))):
+        arguments = maps if isinstance(loss, MaskedEditingLoss) else {**maps, "saliency_map": UNIT}
+        with pytest.raises(ValueError, match=rf"`{name}` must lie in \[0, 1\], .*{words}"):
+            loss(**arguments)
+
+
+@pytest.mark.parametrize("name", ["prediction", "saliency_map"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_the_saliency_loss_refuses_maps_outside_0_to_1(name, wrong):
+    with pytest.raises(ValueError, match=rf"`{name}` must lie in \[0, 1\]"):
+        SaliencyLoss()(**{"prediction": UNIT, "saliency_map": UNIT, name: WRONG[wrong][0]})
+
+
+def test_the_range_is_checked_once_for_each_shape_and_dtype():
+    loss = MaskedEditingLoss()
+    loss(UNIT, UNIT, UNIT)
+    assert loss(UNIT * 3, UNIT, UNIT).isfinite()  # not looked at again: a look would wait for the device
+    for other in (UNIT[:1] * 3, UNIT.double() * 3):
+        with pytest.raises(ValueError, match="`prediction` must lie in"):
+            loss(other, other / 3, other / 3)
+
+
+def test_the_range_check_waits_for_the_first_edited_item():
+    loss, nothing = MaskedEditingLoss(), torch.zeros(2, 1, 4, 4)
+    logits = UNIT * 8 - 4
+    assert loss(logits, logits, nothing) == 0
+    with pytest.raises(ValueError, match="`prediction` must lie in"):
+        loss(logits, logits, UNIT)
+    # The values of unedited items do not count: a caller who predicts the edited images alone may leave anything there.
+    half = torch.tensor([False, True])
+    assert loss(torch.cat([logits[:1], UNIT[1:]]), torch.cat([logits[:1], UNIT[1:]]), UNIT, half).isfinite()
+
+
+def test_rounding_is_no_error():
+    assert SaliencyLoss()(UNIT * 1.0005, UNIT * 1.0005).isfinite()
+    with pytest.raises(ValueError, match=r"`saliency_map` must lie in .*Resize it bilinearly, or clamp it"):
+        SaliencyLoss()(UNIT, UNIT - 5e-4)  # its logarithm would be NaN
+    assert MaskedEditingLoss()(UNIT > 0.5, UNIT, UNIT > 0.5).isfinite()
+
+
+@THOROUGHLY
+@given(
+    st.sampled_from(
+        [torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool]
+    ),
+    st.sampled_from([(2, 1, 4, 4), (2, 4, 4), (1, 1, 1, 1), (2, 3, 4, 4), (0, 1, 4, 4), (4, 4), (2, 1, 1, 4, 4)]),
+    st.floats(-300, 300),
+    st.floats(0, 300),
+    st.sampled_from([None, math.nan, math.inf]),
+)
+def test_any_prediction_gives_a_finite_loss_or_an_error_that_names_it(dtype, shape, low, span, special):
+    values = (
+        (torch.linspace(0, 1, math.prod(shape)).reshape(shape) * span + low) if math.prod(shape) else torch.rand(shape)
+    )
+    if special is not None and values.numel():
+        values.view(-1)[0] = special
+    values = values.nan_to_num(0, 0).to(dtype) if not dtype.is_floating_point else values.to(dtype)
+    other = values.clone().nan_to_num(0.5).float().clamp(0, 1)
+    inside = values.numel() and bool(((values >= 0) & (values <= 1 + 1e-3)).all())
+    right_shape = shape in [(2, 1, 4, 4), (2, 4, 4), (1, 1, 1, 1)]
+    for loss in (MaskedEditingLoss(), SaliencyLoss()):
+        arguments = (values, other, torch.ones_like(other)) if isinstance(loss, MaskedEditingLoss) else (values, other)
+        if right_shape and inside:
+            assert loss(*arguments).isfinite()
+        else:
+            with pytest.raises(ValueError, match="`prediction` must"):
+                loss(*arguments)
+
+
+@pytest.mark.parametrize("wrong", [None, 0.5, "maps", {"out": UNIT}, [UNIT], UNIT.to(torch.complex64), UNIT.numpy()])
+def test_what_is_no_tensor_is_named(wrong):
+    with pytest.raises(TypeError, match="`prediction` must be a tensor of real numbers"):
+        SaliencyLoss()(wrong, UNIT)
+    with pytest.raises(TypeError, match="`edited_prediction` must be a tensor of real numbers"):
+        MaskedEditingLoss()(UNIT, wrong, UNIT)
+    with pytest.raises(TypeError, match="`is_edited` must be a bool tensor"):
+        AugmentedSaliencyLoss(SaliencyLoss(), supervise="unedited")(UNIT, UNIT, UNIT, UNIT, [True, False])
+
+
+def test_readout_loss_refuses_properties_in_8_bits_and_classes_out_of_range():
+    nothing = torch.zeros(1, 1, 4), torch.full((1, 1), -1)
+    with pytest.raises(ValueError, match=r"`properties` must lie in \[0, 1\], got values in \[128, 128\]"):
+        ReadoutLoss(torch.ones(6))(torch.zeros(1, 2, 6), torch.full((1, 2, 6), 128.0), *nothing)
+    for wrong in (4, -2):
+        with pytest.raises(ValueError, match="`classes` must be integers from −1 to 3"):
+            ReadoutLoss(torch.ones(6))(
+                torch.zeros(1, 2, 6), torch.zeros(1, 2, 6), nothing[0], torch.full((1, 1), wrong)
+            )
+    for std in (torch.zeros(6), torch.ones(5), torch.full((6,), math.nan)):
+        with pytest.raises(ValueError, match="`std` must be six positive, finite numbers"):
+            ReadoutLoss(std)

@@ -103,7 +103,7 @@ def write_problems(problems: Iterable[Problem], path: Path) -> None:
     Raises:
         FileExistsError: If the path is a link, or a file that is no such table.
     """
-    refuse_foreign(path, _is_problem_table)
+    refuse_foreign(path, is_problem_table)
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(Problem._fields)
@@ -111,7 +111,8 @@ def write_problems(problems: Iterable[Problem], path: Path) -> None:
     write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-def _is_problem_table(path: Path) -> bool:
+def is_problem_table(path: Path) -> bool:
+    """Whether a file is a table that ``write_problems`` wrote."""
     header = ",".join(Problem._fields).encode()
     with path.open("rb") as file:
         return file.read(len(header)) == header

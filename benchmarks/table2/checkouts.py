@@ -20,7 +20,7 @@ from train_tempsal_aug import without_loading
 
 from augsal_transforms.adapters import deepgaze2e
 from augsal_transforms.adapters._hook import peak
-from augsal_transforms.adapters._patch import without_cuda
+from augsal_transforms.adapters._shims import without_cuda
 from table2.compact_models import CentreBias
 from table2.trial import MEAN, STD
 

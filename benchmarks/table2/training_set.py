@@ -14,7 +14,7 @@ from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.evaluation.leave_one_out import FixationDataset
-from augsal_transforms.store.records import image_hash, to_bytes
+from augsal_transforms.store.keys import image_hash, to_bytes
 from augsal_transforms.store.store import EditStore
 from table2.classical import CLASSICAL
 from table2.variants import Variant

@@ -9,7 +9,7 @@ from torch import nn
 
 from augsal_transforms import MaskedEditingLoss
 from augsal_transforms.adapters._hook import EditingHook, identity, odds, peak
-from augsal_transforms.adapters._patch import training
+from augsal_transforms.adapters._run import training
 
 
 def hooked(model, **options):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from augsal_transforms.adapters._hook import EditingHook
-from augsal_transforms.adapters._patch import training
+from augsal_transforms.adapters._run import training
 
 WEIGHT = 0.1
 

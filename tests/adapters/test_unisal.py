@@ -3,13 +3,13 @@ import sys
 import pytest
 from helpers.upstream_runs import STAND_INS, fill, write_pictures
 
-from augsal_transforms.adapters import _patch, unisal
+from augsal_transforms.adapters import _patching, unisal
 
 
 @pytest.fixture
 def trainer(tmp_path, monkeypatch):
     """The stand-in's trainer, which trains for one epoch whenever it is asked to."""
-    monkeypatch.setattr(_patch, "_claimed", set())
+    monkeypatch.setattr(_patching, "_claimed", set())
     monkeypatch.setenv("SALICON_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("TRAIN_DIR", str(tmp_path / "runs"))
     monkeypatch.syspath_prepend(str(STAND_INS / "unisal"))

@@ -1,4 +1,4 @@
-"""benchmarks/table2/trial.py, variants.py and training_set.py: variants differ in the augmentation and in nothing else."""
+"""benchmarks/table2/trial.py, variants.py and training_set.py: variants differ in the augmentation alone."""
 
 import shutil
 from dataclasses import replace

@@ -1,11 +1,16 @@
 """Samples and data sets that worker processes can import, however they are started."""
 
+import os
+
 import PIL.Image
 import torch
+from hypothesis import settings
 from torch.utils.data import Dataset
 from torchvision.transforms.functional import to_tensor
 
 from augsal_transforms.adapters._dataset import pack
+
+THOROUGHLY = settings(max_examples=2000 if os.environ.get("AUGSAL_SLOW") else 100, deadline=None)
 
 
 def scene(index=0, size=(32, 40)):

@@ -30,7 +30,8 @@ from augsal_transforms import EditStore, MaskedEditingLoss
 from augsal_transforms.adapters import deepgaze2e, simplenet, tempsal
 from augsal_transforms.adapters import unisal as unisal_adapter
 from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits
-from augsal_transforms.adapters._patch import replaced, with_trapz
+from augsal_transforms.adapters._patching import replaced
+from augsal_transforms.adapters._shims import with_trapz
 from augsal_transforms.data.images import read_image, to_rgb_image
 
 STAND_INS = Path(__file__).parent / "upstreams"

@@ -113,7 +113,29 @@ def test_the_command_trains_saves_and_goes_on(sd1_folder, scenes, tmp_path):
     assert "house" in predictor.readouts.config.classes
 
 
+def test_a_checkpoint_that_is_broken_or_of_other_readouts_is_refused(editor, scenes, tmp_path):
+    training(editor, scenes, tmp_path, readout_steps=1, saliency_steps=1).run()
+    other = ReadoutTraining(
+        editor,
+        AnnotatedFolder(scenes, index=tmp_path / "index.json"),
+        tuple(f"class {n}" for n in range(len(AnnotatedFolder(scenes, index=tmp_path / "index.json").classes))),
+        TrainingConfig(**STEP),
+        width=8,
+        folder=tmp_path,
+    )
+    with pytest.raises(ValueError, match=r"readouts\.pt: .*other classes.*Remove the file"):
+        other.run()
+    (tmp_path / "readouts.pt").write_bytes((tmp_path / "readouts.pt").read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cannot go on from .*readouts\.pt"):
+        training(editor, scenes, tmp_path).run()
+    assert not list(tmp_path.glob("*.incomplete"))
+
+
 def test_numbers_that_cannot_be_are_refused():
+    with pytest.raises(TypeError, match="`workers` must be a whole number"):
+        TrainingConfig(workers=1.5)
+    with pytest.raises(ValueError, match="`head_rate` must be finite"):
+        TrainingConfig(head_rate=float("nan"))
     with pytest.raises(ValueError, match="`batch_size` must be 1 or more"):
         TrainingConfig(batch_size=0)
     with pytest.raises(ValueError, match="`schedule`"):
@@ -132,31 +154,37 @@ from augsal_transforms.training.samples import TrainingConfig
 from augsal_transforms.training.readouts import ReadoutTraining
 
 editor, scenes, out = sys.argv[1:]
-dist.init_process_group("gloo")
-dataset = AnnotatedFolder(Path(scenes), index=Path(out) / "index.json")
-config = TrainingConfig(batch_size=4)
-model = SaliencyEditor.from_pretrained(editor)
-run = ReadoutTraining(model, dataset, dataset.classes, config, width=8, folder=Path(out))
-batch = torch.utils.data.default_collate([run.samples[n] for n in next(run._batches())])
 torch.autocast = lambda *args, **options: torch.inference_mode(False)  # bfloat16 would hide a difference
-sum(run.losses(batch).values()).backward()
-torch.save({name: p.grad for name, p in run.readouts.named_parameters()}, Path(out) / f"{dist.get_rank()}.pt")
+
+
+def gradients():
+    dataset = AnnotatedFolder(Path(scenes), index=Path(out) / "index.json")
+    model, config = SaliencyEditor.from_pretrained(editor), TrainingConfig(batch_size=4)
+    run = ReadoutTraining(model, dataset, dataset.classes, config, width=8, folder=Path(out))
+    batch = torch.utils.data.default_collate([run.samples[n] for n in next(run._batches())])
+    sum(run.losses(batch).values()).backward()
+    return {name: p.grad for name, p in run.readouts.named_parameters()}, len(batch["image"])
+
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+torch.save(gradients(), Path(out) / f"rank-{rank}.pt")
 dist.destroy_process_group()
+if rank == 0:
+    torch.save(gradients(), Path(out) / "alone.pt")
 """
 
 
-def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(sd1_folder, editor, scenes, tmp_path):
+def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(sd1_folder, scenes, tmp_path):
     (tmp_path / "process.py").write_text(PROCESS)
     AnnotatedFolder(scenes, index=tmp_path / "index.json")
-    for world in (1, 2):
-        out = tmp_path / str(world)
-        out.mkdir()
-        (out / "index.json").write_text((tmp_path / "index.json").read_text())
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
-        arguments = [str(tmp_path / "process.py"), str(sd1_folder), str(scenes), str(out)]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-        subprocess.run([*command, *arguments], check=True, env=environment, capture_output=True)
-    one, two, other = (torch.load(tmp_path / name, weights_only=True) for name in ("1/0.pt", "2/0.pt", "2/1.pt"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = [str(tmp_path / "process.py"), str(sd1_folder), str(scenes), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, *arguments], check=True, env=environment, capture_output=True)
+    names = ("alone.pt", "rank-0.pt", "rank-1.pt")
+    (one, whole), (two, half), (other, rest) = (torch.load(tmp_path / name, weights_only=True) for name in names)
+    assert (whole, half, rest) == (4, 2, 2)
     assert any(gradient.abs().max() > 1e-3 for gradient in one.values())
     for name, gradient in one.items():
         assert torch.allclose(gradient, two[name], atol=1e-5), name

@@ -2,34 +2,9 @@ import multiprocessing
 import sys
 
 import numpy as np
-import pytest
 import torch
 
-from augsal_transforms.adapters import _patch
-from augsal_transforms.adapters._patch import (
-    forked_workers,
-    replaced,
-    stand_ins,
-    upstream_module,
-    with_trapz,
-    without_cuda,
-)
-
-
-class Owner:
-    value = 1
-
-
-class Heir(Owner):
-    pass
-
-
-def test_what_is_replaced_is_given_back_and_what_was_inherited_stays_inherited():
-    with pytest.raises(ZeroDivisionError), replaced(Owner, "value", 2), replaced(Heir, "value", 3):
-        assert (Owner.value, Heir.value) == (2, 3)
-        raise ZeroDivisionError
-    assert Owner.value == Heir.value == 1
-    assert "value" not in vars(Heir)
+from augsal_transforms.adapters._shims import forked_workers, stand_ins, with_trapz, without_cuda
 
 
 def test_a_missing_module_is_stood_in_for_and_told_of_once(capsys):
@@ -67,19 +42,6 @@ def test_trapz_is_there_while_it_is_needed():
     with with_trapz():
         assert np.trapz([0, 1, 1]) == 1.5  # noqa: NPY201
     assert hasattr(np, "trapz") == there
-
-
-def test_a_second_upstream_in_one_process_is_refused(monkeypatch):
-    monkeypatch.setattr(_patch, "_claimed", set())
-    _patch.claim("tempsal")
-    _patch.claim("tempsal")
-    with pytest.raises(RuntimeError, match="One upstream a process: simplenet and tempsal"):
-        _patch.claim("simplenet")
-
-
-def test_a_module_that_is_not_here_says_from_where_to_start():
-    with pytest.raises(ModuleNotFoundError, match=r"Start in the checkout's folder SimpleNet/"):
-        upstream_module("absent_module", "SimpleNet/")
 
 
 def test_workers_of_a_script_are_forked_whatever_the_default_is(capsys):
