@@ -27,8 +27,8 @@ def scenes(
     out: Annotated[Path, typer.Option(help="The folder to write, in SALICON's layout.")],
     count: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 100,
     split: Annotated[str, typer.Option(help="train or val; each has scenes of its own.")] = "train",
-    seed: Annotated[int, typer.Option(help="The series. The bundled editor was trained on series 1.")] = 0,
-    size: Annotated[int, typer.Option(min=1, max=4096, help="Height and width in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of the series. The bundled editor was trained on that of 1.")] = 0,
+    size: Annotated[int, typer.Option(min=8, max=4096, help="Height and width in pixels.")] = 128,
     as_json: AsJson = False,
 ) -> None:
     """Render procedural scenes with captions, objects, and the fixations and maps of a synthetic observer."""
@@ -47,7 +47,10 @@ def check_data(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find a data set's layout, read every file once, count, and list problems. Exit code 3 if there are any."""
+    """Read every file of a data set once, count, and list problems.
+
+    Exit code 3 if there are problems.
+    """
     from tqdm import tqdm
 
     from augsal_transforms.data import checks
@@ -120,7 +123,7 @@ def index(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the captions and object boxes of COCO's annotation files as one small file, which training reads."""
+    """Write COCO's captions and object boxes as one small file, which training reads."""
     from augsal_transforms.data.annotations import is_index, make_index, write_index
 
     inputs = [path for path in (captions, instances) if path]

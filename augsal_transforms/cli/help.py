@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperOption
@@ -16,7 +17,7 @@ def known_names() -> dict[str, str]:
     from augsal_transforms.editor.edits import COLORS, KINDS
     from augsal_transforms.metrics.presets import PRESETS
 
-    tables = {"layouts": LAYOUTS, "presets": PRESETS, "kinds": KINDS, "colors": COLORS}
+    tables: dict[str, Iterable[str]] = {"layouts": LAYOUTS, "presets": PRESETS, "kinds": KINDS, "colors": COLORS}
     return {name: ", ".join(table) for name, table in tables.items()}
 
 

@@ -85,6 +85,6 @@ def _import(module: str, option: str) -> None:
 
 def _make(kind: type[Edit], strength: str | None, option: str) -> Edit:
     try:
-        return kind() if strength is None else kind.from_text(strength)
+        return kind.from_text(strength or "")
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from error
