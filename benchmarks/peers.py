@@ -1,7 +1,7 @@
-"""Other ways to edit an image, on the same networks: the released procedure, null-text inversion, diffusers' own.
+"""Other methods of editing an image with the same networks: the released procedure, null-text inversion, diffusers'.
 
-The first two are written anew from their descriptions. Only their cost is meant: what no pass of a network
-depends on is left out.
+The first two are written anew from their descriptions, to measure their cost: only the passes through the networks are
+performed.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ class Steps:
 
 
 def set_attention(unet: Any, *, fused: bool) -> None:
-    """Fresh attention processors and frozen weights, whatever the last method left."""
+    """Give the networks new attention processors and frozen weights, because other methods change both."""
     unet.set_attn_processor(AttnProcessor2_0() if fused else AttnProcessor())
     unet.requires_grad_(False)
 
 
 @torch.no_grad()
 def released_procedure(model: DiffusionModel, image: Tensor, prompt: str, attempts: int) -> None:
-    """Six U-Net passes of analysis, eight more an attempt; the feature aggregators and readouts are left out.
+    """Run six U-Net passes of analysis and eight per attempt; feature aggregators and readouts are left out.
 
     Args:
-        model: The networks.
+        model: Networks to run.
         image: (1, 3, H, W), in [0, 1].
-        prompt: The caption.
-        attempts: How often the strength is lowered and everything done again, the first included.
+        prompt: Caption of the image.
+        attempts: Number of attempts, the first included; each lowers the strength and repeats all passes.
     """
     _analyse_as_released(model, image, prompt)
     latent = model.encode(image)  # encoded again, in the other range
@@ -75,7 +75,7 @@ def _analyse_as_released(model: DiffusionModel, image: Tensor, prompt: str) -> N
 
 
 def _invert(model: DiffusionModel, latent: Tensor, context: Tensor, levels: list[int]) -> list[Tensor]:
-    """DDIM inversion, conditional only: the latents at all levels, one pass between neighbours."""
+    """Invert by DDIM with the prompt: return the latents at all noise levels, one pass between neighbours."""
     trajectory = [latent]
     for level, following in pairwise(levels):
         trajectory.append(
@@ -89,7 +89,7 @@ def _guided(without: Tensor, conditional: Tensor) -> Tensor:
 
 
 def null_text(model: DiffusionModel, latent: Tensor, prompt: str, steps: int) -> None:
-    """Null-text inversion (Mokady et al., 2023) and prompt-to-prompt, ``steps`` steps of each.
+    """Run null-text inversion (Mokady et al., 2023) and prompt-to-prompt, ``steps`` steps of each.
 
     DDIM inversion with the prompt, ten steps of Adam on the empty prompt's embedding per level, then both prompts with
     guidance. Editing the attention maps costs next to nothing and is left out, as are one encode and one decode.
@@ -159,7 +159,7 @@ def _quiet(pipeline: Any) -> Any:
 
 
 def pipeline_parts(model: DiffusionModel) -> dict[str, Any]:
-    """What a Stable Diffusion pipeline of diffusers is made of, without a safety checker."""
+    """Parts of a Stable Diffusion pipeline of diffusers, without a safety checker."""
     return {
         **{name: getattr(model, name) for name in ("vae", "text_encoder", "tokenizer", "unet")},
         "scheduler": DDIMScheduler.from_pretrained(str(model.folder), subfolder="scheduler", local_files_only=True),

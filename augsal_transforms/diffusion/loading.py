@@ -132,11 +132,6 @@ def _load_tokenizer(folder: Path, text_config: Any) -> Any:
     place = folder / "tokenizer"
     for path in place.iterdir():
         check_file(path, folder)
-    # Without its vocabulary a tokenizer is made all the same, and knows no word.
-    if not (
-        (place / "tokenizer.json").is_file() or all((place / name).is_file() for name in ("vocab.json", "merges.txt"))
-    ):
-        raise FileNotFoundError(f"{place} lacks tokenizer.json, or vocab.json and merges.txt.")
     settings = read_json(place / "tokenizer_config.json", folder)
     if named := [name for name in ("vocab_file", "merges_file", "tokenizer_file") if settings.get(name)]:
         raise ValueError(f"{place / 'tokenizer_config.json'} must not name other files, got `{named[0]}`. Remove it.")

@@ -57,7 +57,7 @@ def _build(make: Callable[..., Any], defaults: dict[str, Any], folder: Path, par
     fields = {name: config[name] for name in defaults if name in config}
     for name, value in fields.items():
         if not _fits(value, defaults[name]):
-            raise ValueError(f"`{name}` in {path} must be like {defaults[name]!r}, got {str(value)[:80]!r}.")
+            raise ValueError(f"`{name}` in {path} must be of the kind of {defaults[name]!r}, got {str(value)[:80]!r}.")
     repeats = math.prod(max(1, _largest_count(name, fields.get(name))) for name in REPEATS)
     if repeats > len(shapes):
         raise ValueError(f"{path} describes {repeats} layers or more, but {folder / part} has {len(shapes)} tensors.")

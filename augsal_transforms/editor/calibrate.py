@@ -43,12 +43,7 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         raise ValueError(f"`probes` must be 1 or more, got {probes!r}.")
     if len(images) < 32:
         raise ValueError(f"`images` must be 32 or more to calibrate on, 200 are better, got {len(images)}.")
-    std = measure_std([to_unit_range(image) for image in images], seed=seed)
-    if not bool((std > 1e-4).all()):  # rounding makes 1e-8 of a constant
-        raise ValueError(
-            f"`images` must differ in brightness, colour and contrast, got standard deviations of {std.tolist()}: "
-            "no edit would be allowed. Calibrate on photographs."
-        )
+    std = _positive_std(images, seed)
     decoder, intercept, explained = fit_decoder(*_cells(editor, images, seed))
     if not explained >= 0.6:
         raise ValueError(
@@ -67,6 +62,17 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
     gain = measure_gain(replace(editor, calibration=calibration), images[:probes])
     corrected = correct_gain(calibration.pseudo_inverse.cpu(), gain.cpu())  # in float64, which MPS does not have
     return replace(calibration, pseudo_inverse=corrected.to(editor.model.device))
+
+
+def _positive_std(images: list[Tensor], seed: int) -> Tensor:
+    """``measure_std``; a property that never varies is an error, because no edit would be allowed to move it."""
+    std = measure_std([to_unit_range(image) for image in images], seed=seed)
+    if not bool((std > 1e-4).all()):  # of a constant, rounding leaves about 1e-8
+        raise ValueError(
+            f"`images` must differ in brightness, colour and contrast, got standard deviations of {std.tolist()}: "
+            "no edit would be allowed. Calibrate on photographs."
+        )
+    return std
 
 
 def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Tensor, Tensor]:

@@ -130,6 +130,13 @@ def test_shards_and_half_precision_are_loaded(folder):
     assert same(loaded.vae, expected.vae)
 
 
+def test_a_shard_that_is_not_there_is_named(folder):
+    shard(folder / WEIGHTS["unet"])
+    (folder / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks unet/diffusion_pytorch_model-00002-of-00002\.safetensors"):
+        load(folder)
+
+
 @pytest.mark.parametrize(
     "file", ["x.bin", "../../other/x.safetensors", "/etc/x.safetensors", "sub\\x.safetensors", 3, None]
 )
@@ -258,7 +265,7 @@ def test_the_context_is_the_text_encoders_whatever_the_tokenizer_says(folder):
 
 def test_a_tokenizer_without_its_vocabulary_is_refused(folder):
     (folder / "tokenizer" / "tokenizer.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks tokenizer\.json, or vocab\.json and merges\.txt"):
+    with pytest.raises(FileNotFoundError, match=r"lacks tokenizer/tokenizer\.json, or vocab\.json and merges\.txt"):
         load(folder)
 
 

@@ -9,7 +9,7 @@ from augsal_transforms.editor.calibrate import measure_gain
 
 
 def test_images_that_do_not_vary_are_refused_before_the_networks_work(editor):
-    """Their standard deviations are 0: the two-sigma rule would then allow no edit at all, without a word."""
+    """Their standard deviations are 0, so the two-sigma rule would allow no edit, without an error."""
     flat = [torch.full((3, 8, 8), level / 40) for level in range(32)]
     with pytest.raises(ValueError, match="`images` must differ in brightness, colour and contrast, got standard"):
         calibrate(editor, flat)

@@ -1,4 +1,4 @@
-"""Arguments of the editor: what is refused, with the words that say what to do, and what is taken."""
+"""The checks of the editor's arguments, and the advice in their errors."""
 
 from dataclasses import replace
 
@@ -148,7 +148,7 @@ def test_images_of_other_libraries_are_refused_with_the_call_that_converts(edito
 
 
 def test_analyses_of_another_model_or_noise_level_are_refused(editor, sd2_folder):
-    """Their trajectories would be taken for this editor's, and the edit would be wrong without a word."""
+    """With trajectories of other noise levels the edit would be wrong, without an error."""
     analyses = editor.analyse([picture()], [blob()], ["a dog"])
     others = [SaliencyEditor.from_pretrained(str(sd2_folder))]
     others += [replace(editor, config=config) for config in (EditConfig.paper(), EditConfig(noise_level=0.3))]

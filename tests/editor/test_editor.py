@@ -46,7 +46,7 @@ def test_a_null_edit_returns_the_input(editor, edit, config):
 @pytest.mark.parametrize("folder", ["sd1_folder", "sd2_folder"])
 @pytest.mark.parametrize("config", [EditConfig(), EditConfig.paper()], ids=["one step", "paper"])
 def test_an_edit_that_changes_the_latent_by_nothing_changes_the_image_by_nothing(folder, config, request):
-    """The whole path, inversion and all, on Z_E = Z: the source's own error is added back."""
+    """The whole path, with inversion, on Z_E = Z: the error of the source pass is added back."""
     editor = SaliencyEditor.from_pretrained(str(request.getfixturevalue(folder)), config=config)
     (analysis,) = editor.analyse([picture()], [blob()], ["a red dog"])
     nothing = torch.zeros(1, 1, 32)
@@ -206,7 +206,7 @@ def test_contrast_keeps_the_regions_mean_color(editor):
 
 
 def counted(editor, run):
-    """How many images each network saw."""
+    """The number of images that went through each network."""
     seen = {"unet": 0, "encode": 0, "decode": 0}
 
     def count(name):
@@ -230,7 +230,7 @@ def test_j_edits_cost_one_analysis_and_j_passes(editor, edits):
 
 
 class Waits(TorchFunctionMode):
-    """Counts how often Python asks a tensor for a number, which on a GPU waits for everything before it."""
+    """Counts the calls that ask a tensor for a number: on a GPU each waits for everything before it."""
 
     ASKING = ("item", "tolist", "__bool__", "__int__", "__float__", "__index__")
 
@@ -259,7 +259,7 @@ def test_the_host_waits_for_the_device_once_a_batch_and_not_for_each_image(edito
 
 @pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_no_pass_of_a_network_waits_for_the_device(sd1_folder, device):
-    """On meta no tensor has a number to give; a GPU's driver is told to refuse to wait, copies included."""
+    """A tensor on meta has no values, so asking for one fails; on a GPU, torch makes every wait an error."""
     model = load_model(sd1_folder, device=torch.device(device), dtype=torch.float32)
     images, context, inserted = (torch.rand(size, device=device) for size in ((2, 3, 96, 128), (2, 77, 32), (2, 1, 32)))
     wait = torch.cuda.set_sync_debug_mode if device == "cuda" else lambda mode: None

@@ -63,7 +63,7 @@ def test_eight_threads_get_what_one_thread_gets(folder, request):
 
 
 def test_the_networks_are_locked_while_they_are_changed(editor):
-    """What another thread sees of the U-Net while an edit runs is the U-Net with its own processors, or no U-Net."""
+    """A thread that holds the lock sees the U-Net with its own processors, while another thread edits."""
     own = {id(processor) for processor in editor.model.unet.attn_processors.values()}
     stop, seen = [False], set()
 
