@@ -137,7 +137,7 @@ def test_file_names_that_are_not_utf_8_are_edited_and_listed(generation, data):
     generation.files = SaliencyFolder(data)
     generation.run(generation.files.names)
     assert generation.counts["failed"] == 1
-    assert list(listed(generation.store)) == ["bad\udc80"]
+    assert list(listed(generation.store)) == ["bad\\udc80"]  # as it can be printed
     assert len(generation.store.find("caf\udce9")) == len(generation.store.find("\udcff\udcfe")) == 1
 
 
@@ -173,6 +173,20 @@ def test_what_a_killed_process_left_on_a_finished_image_is_deleted(generation):
 def test_an_estimate_of_a_new_store_leaves_nothing_on_disk(generation):
     estimate = generation.estimate(generation.files.names)
     assert estimate.edits == 6
+    assert not generation.store.folder.exists()
+
+
+def test_an_estimate_is_made_from_the_images_that_can_be_edited(generation, data):
+    """The second of three has a caption that no record holds; the fourth is no image."""
+    (data / "images" / "train" / "photo-3.png").write_bytes(b"no image")
+    captions = {**generation.files.captions, "photo-1": "a dog " * 200_000}
+    (data / "captions.json").write_text(json.dumps(captions))
+    generation.files = SaliencyFolder(data)
+    estimate = generation.estimate(generation.files.names)
+    assert (estimate.images, estimate.edits) == (5, 5)
+    assert estimate.bytes > 5 * 1000
+    with pytest.raises(RuntimeError, match="None of the 1 images that were tried"):
+        generation.estimate(["photo-1"])
     assert not generation.store.folder.exists()
 
 
