@@ -1,4 +1,4 @@
-"""How the data sets of the field lie on disk: SALICON, MIT1003, CAT2000, and plain folders.
+"""Layouts of data sets on disk: SALICON, MIT1003, CAT2000, and plain folders.
 
 A new layout is one entry of ``LAYOUTS``. This module imports neither torch nor Pillow, so that help texts can list it.
 """
@@ -162,7 +162,7 @@ def _find_release(folder: Path, split: str) -> Path | None:
 
 
 def _find_salicon(folder: Path, split: str) -> Files:
-    """Images and maps, each in a folder for the split or in one for all, as repositories of the field have it.
+    """Images and maps, each in a folder for the split or in one for all, as public repositories have it.
 
     A folder for all may hold COCO's training, validation and test images together: their names tell them
     apart. Where neither images nor maps are divided, other names are of the split ``"train"``.

@@ -78,10 +78,10 @@ def to_recorded(viewers: Sequence[Any], frame: Size, *, first: int, swap: bool =
     """Points of several viewers as one recording.
 
     Args:
-        viewers: Of each viewer an (N, 2) array of numbers, one point (2,), or nothing.
+        viewers: For each viewer an (N, 2) array of numbers, one point (2,), or nothing.
         frame: (H, W).
         first: Number of the first pixel: 1 where pixels are counted from 1, or 0.
-        swap: Whether points are (row, column) and not (x, y).
+        swap: ``True`` for points (row, column), ``False`` for (x, y).
 
     Raises:
         ValueError: If points are not pairs of numbers, or are shares of the frame.
