@@ -19,6 +19,7 @@ from augsal_transforms.cli.units import as_size
 
 if TYPE_CHECKING:
     from augsal_transforms.data.checks import Report
+    from augsal_transforms.data.folders import SaliencyFolder
 
 SHOWN = 10  # problems that are printed
 
@@ -103,6 +104,7 @@ def convert_fixations(
     inputs = [*dataset.images.values(), *dataset.maps.values(), *fixations.files.values()]
     names = [f"{name}.png" for name in fixations]
     check_files_in(out, names, "--out", inputs=inputs, overwrite=overwrite, is_own=is_own_map)
+    _refuse_folders_of(dataset, out, names)
     make_room(out / name for name in names if overwrite)
     failures = write_fixation_maps(fixations, out)
     made = len(fixations) - len(failures)
@@ -114,6 +116,13 @@ def convert_fixations(
         typer.echo(f"made {made:,} · failed {len(failures):,} → {out}")
     if failures:
         raise typer.Exit(FAILURES)
+
+
+def _refuse_folders_of(dataset: SaliencyFolder, out: Path, names: list[str]) -> None:
+    """Refuse to put fixation maps beside images or saliency maps, where readers would take them for these."""
+    taken = {path.parent.resolve() for path in (*dataset.images.values(), *dataset.maps.values())}
+    if folder := next((path for path in ((out / name).parent for name in names) if path.resolve() in taken), None):
+        raise ValueError(f"--out: {folder} has images or saliency maps of the data set. Name another folder.")
 
 
 def index(
