@@ -140,7 +140,7 @@ class _Check:
                 table[name].append(path)
 
     def add(self, kind: str, name: str, path: Path | None, detail: str) -> None:
-        self.problems.append(Problem(kind, name, printable(path or ""), detail))
+        self.problems.append(Problem(kind, printable(name), printable(path or ""), printable(detail)))
 
     def read_annotations(self) -> None:
         """Read captions and find fixations; a file that cannot be read is a problem of its own."""
@@ -158,8 +158,9 @@ class _Check:
             unmatched = list(read_captions(self.folder, self.split, elsewhere).unmatched)
         elif self.captions:  # COCO's files name many images that SALICON does not have
             unmatched = []
-        for name in unmatched[:1] if not self.captions else unmatched:
-            self.add("caption without image", name, path, f"no image has the names of {len(unmatched)} captions")
+        for name in unmatched if self.captions else unmatched[:1]:
+            detail = "no image has this name" if self.captions else f"none of its {len(unmatched)} names is an image's"
+            self.add("caption without image", name, path, detail)
 
     def check_name(self, name: str) -> None:
         """Report what is wrong with an image, its map, its caption and its fixations."""

@@ -42,7 +42,7 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies on disk.
+    """The places of a data set's files on disk.
 
     Attributes:
         name: The name by which it is asked for.
@@ -123,7 +123,9 @@ def images_of(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{printable(folder)} is not a folder.")
     found = [[layout.files(folder, split) for split in ("train", "val")] for layout in LAYOUTS.values()]
-    known = next((files for files in found if any(part.paired() for part in files)), [])
+    paired = (files for files in found if any(part.paired() for part in files))
+    both = (files for files in found if any(part.images and part.maps for part in files))
+    known = next(paired, None) or next(both, [])
     return sorted({path for part in known for _, path in part.images}) or list_images(folder)
 
 

@@ -55,8 +55,7 @@ def place_fixations(recorded: Recorded, size: Size, *, frame: str = "refuse", na
     Raises:
         ValueError: If ``frame`` is something else, or the sizes differ and are to be refused.
     """
-    if frame not in FRAMES:
-        raise ValueError(f"`frame` must be 'refuse' or 'scale', got {frame!r}.")
+    check_frame(frame)
     points = recorded.points[_inside(recorded.points, recorded.frame)]
     if recorded.frame != size:
         if frame == "refuse":
@@ -68,6 +67,16 @@ def place_fixations(recorded: Recorded, size: Size, *, frame: str = "refuse", na
         points = ((points + 0.5) * scale).floor().long()  # a pixel's centre decides its new pixel
     left_out = len(recorded.points) - len(points) + recorded.not_finite
     return Placed(points, left_out)
+
+
+def check_frame(frame: str) -> None:
+    """Refuse a ``frame`` that ``place_fixations`` does not know.
+
+    Raises:
+        ValueError: If it is neither ``"refuse"`` nor ``"scale"``.
+    """
+    if frame not in FRAMES:
+        raise ValueError(f"`frame` must be 'refuse' or 'scale', got {frame!r}.")
 
 
 def _inside(points: Tensor, frame: Size) -> Tensor:
