@@ -11,7 +11,6 @@ second pass without any edits.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -22,15 +21,14 @@ import torch
 from counting import alternate
 from figures import Figure, report
 from loader import Transformed, plain_tensors, rest_of_pipeline, write_data
+from table2.compact_models import CompactUnisal
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from augsal_transforms import AugmentedSaliencyLoss, EditStore, SaliencyDiffusionAugment, SaliencyEditor, SaliencyLoss
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.generate.generation import Generation
-
-sys.path.append(str(Path(__file__).parents[1] / "examples"))
-from compact_unisal import CompactUnisal
+from augsal_transforms.tv_tensors import SaliencyMap
 
 BAR = 2.1
 WITHOUT, TWICE, LIVE = "without us", "without us, two passes", "edits made during training"
@@ -51,6 +49,12 @@ def predict_edited(model: Any, batch: dict[str, torch.Tensor], prediction: torch
     if chosen.any():
         edited[chosen] = model(batch["edited_image"][chosen])
     return edited
+
+
+def tensors_in_range(sample: dict[str, Any]) -> dict[str, Any]:
+    """Turn a sample into tensors with the map in [0, 1], as the losses need it, in a pipeline without us."""
+    tensors = plain_tensors(sample)
+    return {**tensors, "saliency_map": SaliencyMap(tensors["saliency_map"].float() / 255)}
 
 
 class Training:
@@ -88,7 +92,7 @@ def kinds_of_training(
     stored = SaliencyDiffusionAugment(store=store.folder, p=0.5, seed=0)
     live = SaliencyDiffusionAugment(editor=editor, p=0.5, seed=0)
     kinds: dict[str, tuple[Callable[[Any], Any], SecondPass | None]] = {
-        **{WITHOUT: (plain_tensors, None), TWICE: (plain_tensors, predict_all)},
+        **{WITHOUT: (tensors_in_range, None), TWICE: (tensors_in_range, predict_all)},
         **{STORE: (stored, predict_all), ALONE: (stored, predict_edited), LIVE: (live, predict_all)},
     }
     return {

@@ -71,8 +71,9 @@ def distributions(tmp_path_factory):
         return set(wheel.namelist()), {name.partition("/")[2] for name in sdist.getnames()}
 
 
-def files_of(folder, home):
-    paths = (path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+def files_of(folder, home, pattern="*"):
+    """The files of a folder of the checkout, as they are named where the folder is called ``home``."""
+    paths = (path for path in (ROOT / folder).rglob(pattern) if path.is_file() and "__pycache__" not in path.parts)
     return {f"{home}/{path.relative_to(ROOT / folder).as_posix()}" for path in paths}
 
 
@@ -80,13 +81,13 @@ def test_a_wheel_holds_the_package_and_nothing_else(distributions):
     wheel, _ = distributions
     metadata = {name for name in wheel if name.split("/")[0].endswith(".dist-info")}
     assert wheel - metadata == files_of("augsal_transforms", "augsal_transforms") | files_of(
-        "adapters", "augsal_transforms/adapters"
+        "adapters", "augsal_transforms/adapters", "*.py"
     )
     assert any(name.endswith("/licenses/LICENSE") for name in metadata)
 
 
 def test_an_sdist_holds_the_tests_with_all_that_they_use(distributions):
     _, sdist = distributions
-    for folder in ("tests", "benchmarks", "examples", "augsal_transforms", "adapters"):
+    for folder in ("tests", "benchmarks", "examples", "docs", "augsal_transforms", "adapters"):
         assert files_of(folder, folder) - sdist == set()
-    assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE"} <= sdist
+    assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", ".ci/run", "mkdocs.yml", "CONTRIBUTING.md"} <= sdist

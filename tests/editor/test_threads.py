@@ -1,5 +1,6 @@
-"""Threads that share an editor get what one thread gets, to the bit."""
+"""One editor for many threads: every call gives what it gives alone, to the bit."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -7,75 +8,75 @@ import pytest
 import torch
 from helpers.pictures import EDITS, blob, picture
 
-from augsal_transforms import EditConfig, SaliencyEditor
+from augsal_transforms import SaliencyPredictor
 from augsal_transforms.editor.calibrate import measure_gain
 from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
 
-PROMPTS = ["a red dog on the street", "", "a cat", "a bus. a dog", "a skateboard"]
+THREADS = 8
+PROMPTS = ("a red dog on the street", "", "a cat on the bus", "a skateboard, blue and green")
 
 
-def gated(editor):
+@pytest.fixture(scope="module")
+def calls(editor):
+    """Calls of every public kind on one model, each with its result as tensors."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         readouts = Readouts(ReadoutConfig.for_model(editor.model, ["dog"], width=8)).eval().requires_grad_(False)
-    return replace(editor, gate=readouts)
+    gated = replace(editor, gate=readouts)
+    predictor = SaliencyPredictor(editor.model, readouts, editor.name)
+    images, maps = [picture(seed=n) for n in range(4)], [blob(x=0.2 + 0.2 * n) for n in range(4)]
+    analyses = editor.analyse(images[:2], maps[:2], list(PROMPTS[:2]))
 
+    def pixels(results):
+        return [part for result in results for part in (result.image, result.edit_mask, result.region)]
 
-def calls(editor):
-    """Functions that edit, analyse, apply and measure, each with inputs of its own; they return tensors."""
-    paper, gate = replace(editor, config=EditConfig(steps=2, noise_level=0.5)), gated(editor)
-    shared = editor.analyse([picture(seed=9)], [blob()], ["a red dog"])
-
-    def edit(editor, n):
-        image = picture(96, 96 + 32 * (n % 2), seed=n, dtype=torch.uint8)
-        given = [image], [blob(*image.shape[-2:], x=0.2 + 0.1 * (n % 5))], [PROMPTS[n % 5]]
-        return [
-            t for r in editor.edit(*given, [EDITS], seed=n) for t in (r.image, r.edit_mask, torch.tensor(r.strength))
-        ]
+    def edit(which, n):
+        return lambda: pixels(which.edit([images[n]], [maps[n]], [PROMPTS[n]], [EDITS[n % 3]], seed=n))
 
     def analyse(n):
-        (analysis,) = editor.analyse([picture(seed=n)], [blob()], [PROMPTS[n % 5]], seed=n)
-        return [analysis.region, analysis.latent, analysis.decoded, *analysis.trajectory[0]]
+        found = lambda: editor.analyse([images[n]], [maps[n]], [PROMPTS[n]])  # noqa: E731
+        return lambda: [part for a in found() for part in (a.latent, a.region, a.edit_mask, a.decoded)]
 
-    def apply(n):
-        return [editor.apply(shared, [EDITS[n % 3]])[0].image]
-
-    for n in range(4):
-        yield lambda n=n: edit(editor, n)
-        yield lambda n=n: edit(paper, n)
-        yield lambda n=n: edit(gate, n)
-        yield lambda n=n: analyse(n)
-        yield lambda n=n: apply(n)
-    yield lambda: [measure_gain(editor, [picture(seed=20)])]
+    return [
+        *(edit(which, n) for which in (editor, gated) for n in range(4)),
+        *(analyse(n) for n in range(4)),
+        *(lambda n=n: predictor.predict([images[n]]) for n in range(4)),
+        lambda: pixels(editor.apply(analyses, [EDITS, EDITS[:1]])),
+    ]
 
 
-@pytest.mark.parametrize("folder", ["sd1_folder", "sd2_folder"])
-def test_eight_threads_get_what_one_thread_gets(folder, request):
-    editor = SaliencyEditor.from_pretrained(str(request.getfixturevalue(folder)))
-    mixed = list(calls(editor))
-    before = {name: id(processor) for name, processor in editor.model.unet.attn_processors.items()}
-    expected = [call() for call in mixed]
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda call: call(), mixed))
-    for one, other in zip(expected, found, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-    assert {name: id(processor) for name, processor in editor.model.unet.attn_processors.items()} == before
+def compare(calls, count):
+    """How many of ``count`` calls of each thread differ from one thread's."""
+    expected = [call() for call in calls]
+
+    def work(thread):
+        order = random.Random(thread)
+        different = 0
+        for _ in range(count):
+            n = order.randrange(len(calls))
+            got = calls[n]()
+            same = len(got) == len(expected[n]) and all(map(torch.equal, got, expected[n]))
+            different += not same
+        return different
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return sum(pool.map(work, range(THREADS)))
 
 
-def test_the_networks_are_locked_while_they_are_changed(editor):
-    """A thread that holds the lock sees the U-Net with its own processors, while another thread edits."""
-    own = {id(processor) for processor in editor.model.unet.attn_processors.values()}
-    stop, seen = [False], set()
+def test_threads_that_share_an_editor_get_what_one_thread_gets(calls):
+    assert compare(calls, 3) == 0
 
-    def watch():
-        while not stop[0]:
-            with editor.model.lock:
-                seen.update(id(processor) for processor in editor.model.unet.attn_processors.values())
 
-    with ThreadPoolExecutor(1) as pool:
-        watching = pool.submit(watch)
-        for n in range(3):
-            editor.edit([picture(seed=n)], [blob()], ["a red dog"], [EDITS])
-        stop[0] = True
-        watching.result()
-    assert seen == own
+@pytest.mark.slow
+def test_two_hundred_mixed_calls_of_eight_threads_are_those_of_one(calls):
+    assert compare(calls, 200) == 0
+
+
+def test_measuring_a_model_beside_edits_changes_neither(editor, calls):
+    images = [picture(seed=n) for n in range(2)]
+    alone, expected = measure_gain(editor, images), calls[0]()
+    with ThreadPoolExecutor(2) as pool:
+        measured = pool.submit(measure_gain, editor, images)
+        edits = [pool.submit(calls[0]) for _ in range(8)]
+        assert all(all(map(torch.equal, future.result(), expected)) for future in edits)
+    assert torch.equal(measured.result(), alone)

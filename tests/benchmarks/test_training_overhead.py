@@ -1,0 +1,9 @@
+"""benchmarks/training_overhead.py: training with the store and without."""
+
+import training_overhead
+
+
+def test_training_with_the_store_is_compared_with_training_without(capsys):
+    found = training_overhead.main(["--images", "2", "--rounds", "1", "--size", "64"])
+    assert [figure.bar for figure in found if figure.bar] == ["≤ 2.1 ×", "≤ 2.1 ×"]
+    assert len([figure for figure in found if figure.value.endswith(" ms")]) == 5
