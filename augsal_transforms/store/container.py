@@ -11,7 +11,8 @@ from augsal_transforms.files import parse_json
 
 MAX_HEADER = 1 << 20  # bytes of the JSON with which a record begins
 _TENSORS = ("region", "rectangle")  # in the order of the file, so that the floats are aligned
-_DTYPES = {"region": ("F32", 4), "rectangle": ("U8", 1)}  # name in safetensors, bytes of a value
+# Name in safetensors, bytes of a value, and number of dimensions.
+_FORMS = {"region": ("F32", 4, 3), "rectangle": ("U8", 1, 1)}
 
 
 def join(text: str, content: dict[str, bytes], shapes: dict[str, list[int]]) -> bytes:
@@ -27,7 +28,7 @@ def join(text: str, content: dict[str, bytes], shapes: dict[str, list[int]]) -> 
     start = 0
     for name in _TENSORS:
         end = start + len(content[name])
-        header[name] = {"dtype": _DTYPES[name][0], "shape": shapes[name], "data_offsets": [start, end]}
+        header[name] = {"dtype": _FORMS[name][0], "shape": shapes[name], "data_offsets": [start, end]}
         start = end
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
@@ -65,9 +66,10 @@ def split(record: bytes) -> tuple[str, str, dict[str, bytes], dict[str, list[int
     if set(header) != {"__metadata__", *_TENSORS}:
         raise ValueError("A record holds a region and a rectangle.")
     for name in _TENSORS:
-        entry, (dtype, size) = header[name], _DTYPES[name]
+        entry, (dtype, count, dimensions) = header[name], _FORMS[name]
         shape, (start, stop) = entry["shape"], entry["data_offsets"]
-        count = size
+        if not isinstance(shape, list) or len(shape) != dimensions:
+            raise ValueError("A region has three dimensions, a rectangle has one.")
         for side in shape:
             if type(side) is not int or not 0 <= side <= len(data):
                 raise ValueError("A side of a tensor is longer than the file.")

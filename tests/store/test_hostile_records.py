@@ -141,6 +141,10 @@ def malformed():
         ("a negative shape", {"shape": [-1, -4, 4]}),
         ("a shape of another size", {"shape": [1, 4, 5]}),
         ("a shape of floats", {"shape": [1.0, 4, 4]}),
+        ("a shape of 100,000 sides", {"shape": [1] * 100_000}),
+        ("a shape of 100,000 long sides", {"shape": [60] * 100_000}),
+        ("a shape that is a table", {"shape": {"1": 1, "4": 4}}),
+        ("a shape that is text", {"shape": "144"}),
         ("another type", {"dtype": "F64"}),
         ("no type", {"dtype": None}),
     ):
