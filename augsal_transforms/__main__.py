@@ -1,6 +1,6 @@
-"""``python -m augsal_transforms``, as ``augsal``: what ``torchrun -m`` needs."""
+"""``python -m augsal_transforms``, the same as ``augsal``; ``torchrun -m`` needs it."""
 
 from augsal_transforms.cli import app
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="augsal")

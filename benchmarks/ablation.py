@@ -35,7 +35,7 @@ from augsal_transforms import EditConfig, SaliencyEditor
 from augsal_transforms.data.fixations import FixatedFolder
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.diffusion.calibration import Calibration
-from augsal_transforms.metrics.presets import definitions
+from augsal_transforms.metrics import definitions
 from augsal_transforms.scenes.writer import write_scenes
 
 sys.path.append(str(Path(__file__).parent.parent / "examples"))
@@ -57,8 +57,9 @@ HELD_OUT_START = 100_000  # a scene's index seeds its viewers: no two scenes of 
 
 def scenes_of(series: Series, options: argparse.Namespace) -> tuple[Path, Path]:
     """The folders of scenes to train and to measure on."""
+    # Two folders of "train", each the series of its own seed: the published figures were measured on these.
     train = partial(write_scenes, count=options.scenes, split="train", seed=series.training)
-    held_out = partial(write_scenes, count=options.held_out, split="val", seed=series.held_out, start=HELD_OUT_START)
+    held_out = partial(write_scenes, count=options.held_out, split="train", seed=series.held_out, start=HELD_OUT_START)
     place = options.runs / options.series
     return write_once(place / "training", train), write_once(place / "held_out", held_out)
 
@@ -100,7 +101,7 @@ def print_table(rows: dict[str, dict[str, Comparison]]) -> None:
 
 
 def _arrow(metric: str) -> str:
-    return "↑" if METRICS[metric] > 0 else "↓"
+    return "↑" if METRICS[metric].higher_is_better else "↓"
 
 
 def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
@@ -113,7 +114,8 @@ def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
 
     names = [name for name in rows if name != WITHOUT.name]
     figure, axes = pyplot.subplots(1, len(METRICS), sharey=True, figsize=(13, 1.2 + 0.3 * len(names)), squeeze=False)
-    for axis, (metric, sign) in zip(axes[0], METRICS.items(), strict=True):
+    for axis, metric in zip(axes[0], METRICS, strict=True):
+        sign = 1 if METRICS[metric].higher_is_better else -1
         of_metric = [rows[name][metric] for name in names]
         reach = [c.difference_error * student.ppf(0.975, c.seeds - 1) if c.seeds > 1 else 0 for c in of_metric]
         axis.errorbar([sign * c.difference for c in of_metric], names, xerr=reach, fmt="o", markersize=4, capsize=2)
@@ -173,7 +175,7 @@ def main() -> None:
         wanted = [cell for cell, _ in missing]
         place = options.runs / options.series
         pool = open_pool(SaliencyFolder(training), wanted, series.training, recipe.size, place)
-        measured = HeldOut.read(FixatedFolder(held_out, "val"), recipe.size)
+        measured = HeldOut.read(FixatedFolder(held_out, "train"), recipe.size)
         encoder = options.runs / f"encoder-{pretraining.scenes}-{pretraining.steps}.safetensors"
         bar = partial(tqdm, desc="encoder", disable=None)
         build = pretrained(CompactUnisal, encoder, pretraining, options.device, bar)

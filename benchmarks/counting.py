@@ -75,8 +75,7 @@ def measure_cost(method: Method) -> Cost:
     before = torch.cuda.memory_allocated() if cuda else 0
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    # The last layer, because a crop is decoded without the decoder's own forward; it counts as a decode too.
-    networks = {"unet": method.unet, "encodes": method.vae.encoder, "decodes": method.vae.decoder.conv_out}
+    networks = {"unet": method.unet, "encodes": method.vae.encoder, "decodes": method.vae.decoder}
     # The counter knows the fused attention of a GPU, and of a CPU only the products that it is made of.
     attention = nullcontext() if cuda else sdpa_kernel(SDPBackend.MATH)
     with count_samples(**networks) as seen, attention, FlopCounterMode(display=False) as operations:

@@ -7,8 +7,7 @@ Where there is no such folder, the exact SD v1.5 configuration is saved there at
 
 One process, the same images. All methods are measured in turns, after a run of each that counts forwards (samples
 through each network) and operations. At random weights speed and memory are real, the pictures mean nothing. On a
-CPU seconds are of processor time, so set OMP_NUM_THREADS=1. Warm means that the analyses of the images are at hand,
-crops that ``decode="crop"``.
+CPU seconds are of processor time, so set OMP_NUM_THREADS=1. Warm means that the analyses of the images are at hand.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from sd15_on_cpu import build
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_pil_image
 
-from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
+from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
 from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
 
@@ -61,7 +60,7 @@ class Inputs:
         return cls([scene.image for scene in scenes], maps, [scene.caption for scene in scenes])
 
 
-def our_methods(editor: SaliencyEditor, inputs: Inputs, suffix: str = "") -> Iterator[Method]:
+def our_methods(editor: SaliencyEditor, inputs: Inputs) -> Iterator[Method]:
     """J edits of each image, analysis included and analysis at hand."""
     given = (inputs.images, inputs.saliency_maps, inputs.captions)
     networks = {"unet": editor.model.unet, "vae": editor.model.vae}
@@ -69,10 +68,8 @@ def our_methods(editor: SaliencyEditor, inputs: Inputs, suffix: str = "") -> Ite
     for count in (1, 4):
         wanted = [[EDITS[(n + k) % 4] for k in range(count)] for n in range(len(inputs.images))]
         edits = count * len(wanted)
-        yield Method(OURS.format(count, "cold" + suffix), partial(editor.edit, *given, wanted), **networks, edits=edits)
-        yield Method(
-            OURS.format(count, "warm" + suffix), partial(editor.apply, analyses, wanted), **networks, edits=edits
-        )
+        yield Method(OURS.format(count, "cold"), partial(editor.edit, *given, wanted), **networks, edits=edits)
+        yield Method(OURS.format(count, "warm"), partial(editor.apply, analyses, wanted), **networks, edits=edits)
 
 
 def released_methods(editor: SaliencyEditor, inputs: Inputs, name: str, *, fused: bool) -> Iterator[Method]:
@@ -109,7 +106,6 @@ def all_methods(options: argparse.Namespace) -> list[Method]:
     inputs = Inputs.render(options.batch, editor.model.resolution)
     methods = [
         *our_methods(editor, inputs),
-        *our_methods(replace(editor, config=EditConfig(decode="crop")), inputs, ", crops"),
         *released_methods(load(), inputs, "as released", fused=False),
         *released_methods(editor, inputs, "at its best", fused=True),
         *diffusers_methods(

@@ -88,7 +88,6 @@ def steps(load: Callable[..., SaliencyEditor], inputs: Inputs, *, compiled: bool
     yield "the VAE in channels_last", edits(contiguous("vae")), now
     yield "the texts of a batch in one call", edits(replace(editor, model=apart)), now
     yield "the empty prompt encoded once", edits(replace(editor, model=forgetful)), now
-    yield "crops decoded", now, edits(editor, decode="crop")
     if model.device.type == "cuda":
         yield "the U-Net in channels_last", edits(contiguous("unet")), now
         yield "float16, not float32", edits(load(dtype=torch.float32)), now

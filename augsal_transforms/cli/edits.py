@@ -5,70 +5,129 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from augsal_transforms.cli.errors import usage_errors
+from augsal_transforms.cli.errors import FAILURES
+from augsal_transforms.cli.kinds import parse_edits
+from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor, Overwrite
+from augsal_transforms.cli.outputs import (
+    PICTURES,
+    check_files_in,
+    check_output,
+    check_outputs_apart,
+    write_picture,
+)
+from augsal_transforms.cli.preflight import check_device, check_editor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from augsal_transforms import EditedImage
+    from augsal_transforms.editor.edits import Edit
 
 
 def edit(
-    image: Annotated[Path, typer.Argument(help="The photograph.")],
-    saliency_map: Annotated[Path, typer.Option(help="Its saliency map, any size; brighter is more salient.")],
-    out: Annotated[Path, typer.Option(help="Where the edited image goes; PNG keeps untouched pixels exact.")],
-    prompt: Annotated[str, typer.Option(help="Its caption; without one the map alone is the region.")] = "",
-    kind: Annotated[str, typer.Option(help="contrast, brightness or color.")] = "contrast",
-    alpha: Annotated[
-        float | None, typer.Option(help="Editing strength; drawn from the default range if not given.")
-    ] = None,
-    color: Annotated[str, typer.Option(help="Target of a colour edit.")] = "red",
-    editor: Annotated[str, typer.Option(help="bundled, sd-v1-5, a folder or a hub id.")] = "bundled",
-    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
-    seed: Annotated[int, typer.Option()] = 0,
-    mask_out: Annotated[Path | None, typer.Option(help="Where the edit mask goes, as an 8-bit PNG.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metadata of the edit as JSON.")] = False,
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image file.")],
+    saliency_map: Annotated[Path, typer.Option(help="Its saliency map, of any size; brighter is more salient.")],
+    out: Annotated[Path, typer.Option(help="The edited image; PNG keeps pixels outside the mask exact.")],
+    prompt: Annotated[str, typer.Option(help="Its caption. Without one the region is the saliency map's.")] = "",
+    kind: Annotated[str, typer.Option(help="One of {kinds}, or MODULE:KIND.")] = "contrast",
+    alpha: Annotated[float | None, typer.Option(help="Editing strength; without it, drawn from the range.")] = None,
+    color: Annotated[str | None, typer.Option(help="Target of a colour edit: {colors}.  [default: red]")] = None,
+    editor: Editor = EDITOR,
+    device: Device = DEVICE,
+    seed: Annotated[int, typer.Option(help="Seed of the draws and the noise.")] = 0,
+    mask_out: Annotated[Path | None, typer.Option(help="The edit mask, as an 8-bit image.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Edit one image in the region where its caption and its saliency map meet."""
+    """Edit one image in the region where its caption and its saliency map meet.
+
+    Exit code 3, and no file, if nothing could be edited.
+    """
     from torch import Tensor
     from torchvision.transforms.v2.functional import to_pil_image
 
-    from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
+    from augsal_transforms import SaliencyEditor
     from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
 
-    with usage_errors():
-        strength: dict[str, Any] = {} if alpha is None else {"alpha": alpha}
-        makers: dict[str, Any] = {"contrast": Contrast, "brightness": Brightness, "color": Color}
-        if kind not in makers:
-            raise ValueError(f"--kind must be one of {', '.join(makers)}, got {kind!r}.")
-        wanted = makers[kind](color, **strength) if kind == "color" else makers[kind](**strength)
-        picture = to_rgb_image(read_image(image)).as_subclass(Tensor)
-        field = to_saliency_map(read_image(saliency_map), (picture.shape[-2], picture.shape[-1])).as_subclass(Tensor)
-        model = SaliencyEditor.from_pretrained(editor, device=device)
-        result = model.edit([picture], [field], [prompt], [wanted], seed=seed)[0]
-        to_pil_image(result.image).save(out)
-        if mask_out:
-            to_pil_image(result.edit_mask).save(mask_out)
-    metadata = {key: value for key, value in asdict(result).items() if key not in ("image", "edit_mask", "region")}
+    wanted = _parse_edit(kind, alpha, color)
+    check_outputs_apart(out=out, mask_out=mask_out)
+    for option, path in (("--out", out), ("--mask-out", mask_out)):
+        if path:
+            check_output(path, option, inputs=(image, saliency_map), endings=PICTURES, overwrite=overwrite)
+    place = check_device(device)
+    original = to_rgb_image(read_image(image)).as_subclass(Tensor)
+    size = (original.shape[-2], original.shape[-1])
+    target = to_saliency_map(read_image(saliency_map), size).as_subclass(Tensor)
+    check_editor(editor)
+    model = SaliencyEditor.from_pretrained(editor, device=place)
+    result = model.edit([original], [target], [prompt], [wanted], seed=seed)[0]
     if as_json:
-        typer.echo(json.dumps(metadata))
-        return
+        hidden = ("image", "edit_mask", "region")
+        metadata = {key: value for key, value in asdict(result).items() if key not in hidden}
+        typer.echo(json.dumps({**metadata, "editor": editor}))
+    if reason := _why_unedited(result, original, target):
+        typer.echo(f"augsal: nothing was edited: {reason} Nothing was written.", err=True)
+        raise typer.Exit(FAILURES)
+    write_picture(out, to_pil_image(result.image))
+    if mask_out:
+        write_picture(mask_out, to_pil_image(result.edit_mask))
+    if not as_json:
+        _print_edit(result, f"editor {editor} on {place}")
+        typer.echo(" ".join(str(path) for path in (out, mask_out) if path))
+
+
+def _parse_edit(kind: str, alpha: float | None, color: str | None) -> Edit:
+    """The one edit that ``--kind``, ``--alpha`` and ``--color`` name."""
+    name = kind.rpartition(":")[2]
+    if color is not None and name != "color":
+        raise ValueError(f"--color is the target of --kind color, and --kind is {kind!r}. Leave --color out.")
+    strength = None if alpha is None else f"{alpha!r}"
+    if name == "color":
+        strength = ":".join(part for part in (color or "red", strength) if part)
+    edits = parse_edits(kind, "--kind", {name: strength})
+    if len(edits) != 1:
+        raise ValueError(f"--kind must be one kind of edit, got {kind!r}. `augsal generate` makes several.")
+    return edits[0]
+
+
+def _why_unedited(result: EditedImage, original: Tensor, saliency_map: Tensor) -> str:
+    """Why the result equals the original, as a sentence; "" where it does not."""
+    if not (result.image == original).all():
+        return ""
+    if not saliency_map.any():
+        return "the saliency map is 0 everywhere."
+    if not result.is_edited:
+        if not result.bound_by:
+            return f"α = {result.alpha:g} changes nothing."
+        return "no word's attention meets the saliency map. Try --prompt with a word for what is salient, or without."
+    if result.strength == 0:
+        return f"the bound of {result.bound_by} allows no part of it. Try another --kind or --alpha."
+    return f"α = {result.alpha:g} is too weak to change an 8-bit value. Try a stronger --alpha."
+
+
+def _print_edit(result: EditedImage, editor: str) -> None:
     where = f"the region of {result.word!r}" if result.word else "the saliency map's region"
-    bound = f", bound by {result.bound_by}" if result.bound_by else ""
     share = (result.edit_mask > 0).float().mean().item()
-    typer.echo(
-        f"{kind} α = {result.alpha:g} in {where} ({share:.0%} of the image), strength {result.strength:.2f}{bound}"
-    )
+    kind = f"{result.kind} {result.color}".strip()
+    typer.echo(f"{kind} α = {result.alpha:g} in {where} ({share:.0%} of the image), {editor}")
+    bound = f", bound by {result.bound_by}" if result.bound_by else ""
+    typer.echo(f"  strength reached {result.strength:.2f} of 1{bound}")
     for name, before in result.properties_before.items():
         typer.echo(f"  {name:16s} {before:.3f} → {result.properties_after[name]:.3f}")
-    typer.echo(f"{out}")
 
 
 def calibrate(
-    data: Annotated[Path, typer.Option(help="A folder of images, searched below; 200 or more are best.")],
-    editor: Annotated[str, typer.Option(help="bundled, sd-v1-5, a folder or a hub id.")] = "sd-v1-5",
-    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
-    limit: Annotated[int, typer.Option(help="Use the first so many images.")] = 200,
-    out: Annotated[Path | None, typer.Option(help="A folder for the result; beside the model if not given.")] = None,
+    data: Annotated[Path, typer.Option(help="A data set, or a folder of images; 200 images or more are best.")],
+    editor: Editor = EDITOR,
+    device: Device = DEVICE,
+    limit: Annotated[int, typer.Option(min=1, help="Number of images that are used, from the first on.")] = 200,
+    out: Annotated[Path | None, typer.Option(help="A folder for the result.  [default: beside the model]")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure A, γ, the gain through the whole path and the two-sigma bounds of a model on images."""
     from torch import Tensor
@@ -77,19 +136,35 @@ def calibrate(
     from augsal_transforms import calibrate as measure
     from augsal_transforms.data.images import read_image, to_rgb_image
     from augsal_transforms.data.layouts import images_of
+    from augsal_transforms.diffusion.calibration import DESCRIPTION, WEIGHTS
+    from augsal_transforms.diffusion.hub import locate_model
+
+    if editor == "bundled" and out is None:
+        raise ValueError("--out must be given for 'bundled', because an installed package is not written to.")
+    place = check_device(device)
+    paths = images_of(data)[:limit]
+    if len(paths) < 32:
+        raise ValueError(f"--data and --limit must give 32 images or more, 200 are better, got {len(paths)} in {data}.")
+    check_editor(editor)
+    folder = out or locate_model(editor)
+    check_files_in(folder, (WEIGHTS, DESCRIPTION), "--out", overwrite=overwrite)
+    model = SaliencyEditor.from_pretrained(editor, device=place, calibration=Calibration.published())
+    calibration = measure(model, [to_rgb_image(read_image(path)).as_subclass(Tensor) for path in paths])
+    _print_calibration(calibration, editor, folder, as_json)
+    folder.mkdir(parents=True, exist_ok=True)
+    calibration.save(folder, model.model.folder)
+
+
+def _print_calibration(calibration: Any, editor: str, folder: Path, as_json: bool) -> None:
     from augsal_transforms.photometry import PROPERTIES
 
-    with usage_errors():
-        paths = images_of(data)[:limit]
-        if editor == "bundled" and out is None:
-            raise ValueError("--out must be given for 'bundled': what is installed is not written to.")
-        model = SaliencyEditor.from_pretrained(editor, device=device, calibration=Calibration.published())
-        images = [to_rgb_image(read_image(path)).as_subclass(Tensor) for path in paths]
-        calibration = measure(model, images)
-        folder = out or model.model.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        calibration.save(folder, model.model.folder)
-    typer.echo(f"{calibration.source}; γ = {', '.join(f'{g:.4f}' for g in calibration.gamma.tolist())}")
-    for name, deviation in zip(PROPERTIES, calibration.std.tolist(), strict=True):
-        typer.echo(f"  {name:16s} may move by {2 * deviation:.3f}")
+    gamma = calibration.gamma.tolist()
+    bounds = {name: 2 * std for name, std in zip(PROPERTIES, calibration.std.tolist(), strict=True)}
+    if as_json:
+        found = {"editor": editor, "source": calibration.source, "gamma": gamma, "bounds": bounds, "out": str(folder)}
+        typer.echo(json.dumps(found))
+        return
+    typer.echo(f"{editor}: {calibration.source}; γ = {', '.join(f'{value:.4f}' for value in gamma)}")
+    for name, bound in bounds.items():
+        typer.echo(f"  {name:16s} may move by {bound:.3f}")
     typer.echo(f"{folder}")

@@ -2,57 +2,98 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augsal_transforms.cli.errors import usage_errors
+from augsal_transforms.cli.errors import user_code
+from augsal_transforms.cli.options import DEVICE, AsJson, Data, Device, Overwrite
+from augsal_transforms.cli.outputs import check_output, write_text
+from augsal_transforms.cli.preflight import check_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from augsal_transforms.data.fixations import FixatedFolder
+    from augsal_transforms.evaluation.models import Model, Predict
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="A folder in SALICON's layout, with fixations; see README.")],
+    data: Data,
     pred: Annotated[Path | None, typer.Option(help="A folder of predicted maps, named as the images.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="bundled, a folder of readouts, or module:function, image to map.")
+        str | None,
+        typer.Option(help="bundled, a folder of readouts, or module:function from image (3, H, W) to map (1, h, w)."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="Whose definitions: tuebingen, salicon, mit_matlab, augsal.")] = (
-        "tuebingen"
+    preset: Annotated[str, typer.Option(help="Whose definitions of the metrics: {presets}.")] = "tuebingen",
+    split: Annotated[str | None, typer.Option(help="train or val.  [default: val where there is one]")] = None,
+    edition: Annotated[str, typer.Option(help="The data's edition, printed with the result: 2015, 2017.")] = (
+        "not given"
     ),
-    split: Annotated[str | None, typer.Option(help="train or val; val where there is one.")] = None,
-    edition: Annotated[str, typer.Option(help="Of the data, as 2015 or 2017 for SALICON; is printed.")] = "not given",
-    device: Annotated[str, typer.Option(help="Where a model runs: cpu, cuda, …")] = "cpu",
-    json: Annotated[Path | None, typer.Option(help="Where every image's numbers go too.")] = None,
+    device: Device = DEVICE,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers of every image.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Score predictions, or a model's, against saliency maps and fixations; each number with its definition."""
-    import sys
+    """Score predictions, or a model's, against saliency maps and fixations. Each number has its definition beside it.
 
+    An exception of your own model ends with its traceback and exit code 1.
+    """
     from tqdm import tqdm
 
     from augsal_transforms.data.fixations import FixatedFolder
     from augsal_transforms.evaluation.evaluate import evaluate as score
-    from augsal_transforms.evaluation.models import load_model, read_predictions, run_model
     from augsal_transforms.metrics.presets import find_preset
 
-    with usage_errors():
-        find_preset(preset)
-        if (pred is None) == (model is None):
-            raise ValueError("give either --pred, a folder of maps, or --model.")
-        dataset = FixatedFolder(data, split or ("val" if (data / "maps" / "val").is_dir() else "train"), captions={})
-        if pred is not None:
-            predict = read_predictions(pred, dataset.names)
-        else:
-            sys.path.insert(0, "")  # as `python -m` has it: functions are found in the current folder
-            predict = run_model(load_model(str(model), device))
-        result = score(
-            predict,
-            dataset,
-            preset=preset,
-            predictions=str(pred or model),
-            data=f"{data} ({dataset.split})",
-            edition=edition,
-            progress=lambda names: tqdm(names, disable=None),
-        )
-        if json:
-            json.write_text(result.to_json())
-    typer.echo(result.table())
+    find_preset(preset)
+    if (pred is None) == (model is None):
+        raise ValueError("give either --pred, a folder of maps, or --model.")
+    if out:
+        check_output(out, "--out", overwrite=overwrite)
+    dataset = FixatedFolder(data, split or ("val" if (data / "maps" / "val").is_dir() else "train"), captions={})
+    with suppress(ValueError):  # a damaged file is found again, and named, when its image is scored
+        dataset.fixations(dataset.names[0])  # an ImportError now, and not after the model has run
+    result = score(
+        _find_predictions(pred, model, device, dataset),
+        dataset,
+        preset=preset,
+        predictions=str(pred or model),
+        data=f"{data} ({dataset.split})",
+        edition=edition,
+        progress=lambda names: tqdm(names, disable=None),
+    )
+    typer.echo(result.to_json() if as_json else result.table())
+    if out:
+        write_text(out, result.to_json())
+        typer.echo(f"{out}", err=as_json)
+
+
+def _find_predictions(pred: Path | None, model: str | None, device: str, dataset: FixatedFolder) -> Predict:
+    from augsal_transforms.evaluation.models import load_model, read_predictions, run_model
+
+    if pred is not None:
+        return read_predictions(pred, dataset.names)
+    name, place = str(model), check_device(device)
+    if ":" not in name or Path(name).is_dir():
+        return run_model(load_model(name, place))
+    sys.path.insert(0, "")  # as `python -m` has it: modules are found in the current folder
+    module = name.partition(":")[0]
+    try:
+        with user_code():
+            import_module(module)
+    except Exception as error:
+        if not isinstance(error.__cause__, ModuleNotFoundError) or error.__cause__.name != module.split(".")[0]:
+            raise
+    return run_model(_mark_errors(load_model(name, place)))
+
+
+def _mark_errors(model: Model) -> Model:
+    def call(image: Tensor) -> Tensor:
+        with user_code():
+            return model(image)
+
+    return call

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from augsal_transforms.cli.errors import usage_errors
+from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor
+from augsal_transforms.cli.outputs import check_folder
+from augsal_transforms.cli.preflight import check_device, check_editor, check_number
 
 
 def train_readouts(
-    out: Annotated[Path, typer.Option(help="The folder for the readouts; checkpoint and metrics go there too.")],
-    data: Annotated[Path | None, typer.Option(help="SALICON's layout with COCO's annotations; see README.")] = None,
-    scenes: Annotated[int, typer.Option(help="Without --data: render so many scenes of series 1 into OUT.")] = 6144,
-    editor: Annotated[str, typer.Option(help="bundled, sd-v1-5, a folder or a hub id.")] = "bundled",
-    width: Annotated[int, typer.Option(help="C; 64 bundled, 384 the paper's.")] = 128,
-    readout_steps: Annotated[int, typer.Option(help="Iterations of Eq. 3 (Sec. 5.1).")] = 20_000,
-    saliency_steps: Annotated[int, typer.Option(help="Iterations of Eq. 4 (Sec. 5.1).")] = 22_000,
-    batch_size: Annotated[int, typer.Option(help="Images a step, over all processes.")] = 16,
+    out: Annotated[Path, typer.Option(help="The folder for readouts, checkpoint and metrics.")],
+    data: Annotated[Path | None, typer.Option(help="A data set in SALICON's layout with COCO's annotations.")] = None,
+    scenes: Annotated[int, typer.Option(min=1, help="Without --data: number of scenes to render into OUT.")] = 6144,
+    editor: Editor = EDITOR,
+    width: Annotated[int, typer.Option(min=1, help="C: 64 for the bundled editor, 384 in the paper.")] = 128,
+    readout_steps: Annotated[int, typer.Option(min=0, help="Iterations of Eq. 3 (Sec. 5.1).")] = 20_000,
+    saliency_steps: Annotated[int, typer.Option(min=0, help="Iterations of Eq. 4 (Sec. 5.1).")] = 22_000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in a step, over all processes.")] = 16,
     feature_rate: Annotated[float, typer.Option(help="Learning rate of the feature extractors.")] = 5e-5,
     head_rate: Annotated[float, typer.Option(help="Learning rate of the heads.")] = 1e-4,
     cosine: Annotated[bool, typer.Option("--cosine", help="Let both rates fall along a cosine.")] = False,
     augment: Annotated[bool, typer.Option("--augment", help="Train SR on edited images too (Eq. 7).")] = False,
-    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, …; under torchrun each process takes its own GPU.")] = "cpu",
-    seed: Annotated[int, typer.Option()] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Number of processes that read images.")] = 0,
+    device: Device = DEVICE,
+    seed: Annotated[int, typer.Option(help="Seed of weights and draws.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Train the readouts of an editor, a saliency model among them; run it again to go on, or under torchrun."""
+    """Train the readouts of an editor, a saliency model among them. Run it again, or under torchrun, to go on."""
     from augsal_transforms import SaliencyEditor
     from augsal_transforms.data.annotations import AnnotatedFolder
     from augsal_transforms.training.launch import one_of_several, render_once
     from augsal_transforms.training.readouts import ReadoutTraining
     from augsal_transforms.training.samples import TrainingConfig
 
-    with usage_errors(), one_of_several(device) as (place, rank, wait):
+    check_number(feature_rate, "--feature-rate", above=0)
+    check_number(head_rate, "--head-rate", above=0)
+    check_folder(out, "--out")
+    _check_index(out / "index.json")
+    local = check_device(device)
+    check_editor(editor)
+    with one_of_several(local) as (place, rank, wait):
         out.mkdir(parents=True, exist_ok=True)
-        if rank == 0:  # the others find the scenes and the index written
+        if rank == 0:  # the other processes find the scenes and the index written
             folder = data or render_once(out / "scenes", scenes)
             AnnotatedFolder(folder, index=out / "index.json")
         wait()
@@ -53,8 +63,28 @@ def train_readouts(
             augment=0.5 if augment else 0.0,
         )
         model = SaliencyEditor.from_pretrained(editor, device=place)
-        classes = dataset.classes or ("object",)  # without boxes HLFR is not trained, and has nothing to tell
+        classes = dataset.classes or ("object",)  # without boxes HLFR is not trained
         predictor = ReadoutTraining(model, dataset, classes, config, width=width, folder=out).run()
         if rank == 0:
             predictor.save(out)
-            typer.echo(f"{out}")
+            _print_next(out, editor, as_json)
+
+
+def _check_index(path: Path) -> None:
+    """Refuse a folder whose index.json is not an index, because training would write its own in its place."""
+    if not path.exists():
+        return
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict) or not {"annotations", "classes", "captions", "boxes"} <= table.keys():
+        raise FileExistsError(f"--out: {path} exists and is no index of annotations. Name another folder.")
+
+
+def _print_next(out: Path, editor: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"out": str(out), "editor": editor}))
+        return
+    typer.echo(f"readouts of {editor} in {out}")
+    typer.echo(f"Next: augsal evaluate --model {out} --data DIR")

@@ -2,60 +2,76 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augsal_transforms.cli.errors import usage_errors
+from augsal_transforms.cli.options import AsJson, Data, LayoutName, Overwrite, Split, Store
+from augsal_transforms.cli.outputs import FIGURES, check_folder, check_output
+from augsal_transforms.cli.preflight import check_library, check_mat_files
 
 if TYPE_CHECKING:
     from augsal_transforms.gaze_study.report import ShiftStudy
 
 
 def stimuli(
-    store: Annotated[Path, typer.Option(help="The store's folder; every strength that it holds is shown.")],
-    data: Annotated[Path, typer.Option(help="The data set whose edits it holds.")],
-    out: Annotated[Path, typer.Option(help="The study's folder: images, masks and edits.csv.")],
-    split: Annotated[str, typer.Option(help="train or val.")] = "train",
-    layout: Annotated[str, typer.Option(help="salicon, mit1003, cat2000 or plain; auto recognises them.")] = "auto",
-    count: Annotated[int, typer.Option(min=1, help="How many originals.")] = 50,
-    seed: Annotated[int, typer.Option(help="Draws them.")] = 0,
+    store: Store,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The study's folder, for images, masks and edits.csv.")],
+    split: Split = "train",
+    layout: LayoutName = "auto",
+    count: Annotated[int, typer.Option(min=1, help="Number of originals.")] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the draw of originals.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Write originals and edits of a store as the pictures of a study of people (Sec. 5.4)."""
+    """Write originals of a data set and all their edits in a store as the images of a gaze study (Sec. 5.4)."""
     from augsal_transforms import EditStore
     from augsal_transforms.data.layouts import open_layout
     from augsal_transforms.gaze_study.stimuli import write_stimuli
 
-    with usage_errors():
-        dataset = open_layout(data, split, layout)
-        edits = write_stimuli(EditStore(store, readonly=True), dataset, out, count=count, seed=seed)
-    typer.echo(f"{edits:,} edits in {out}; show images, then write fixations.csv (image, x, y) beside edits.csv")
+    check_folder(out, "--out")
+    edits = write_stimuli(
+        EditStore(store, readonly=True), open_layout(data, split, layout), out, count=count, seed=seed
+    )
+    if as_json:
+        typer.echo(json.dumps({"edits": edits, "out": str(out)}))
+        return
+    typer.echo(f"{edits:,} edits in {out}")
+    typer.echo(f"Next: show {out / 'images'}, write {out / 'fixations.csv'} (image, x, y), then: augsal shift {out}")
 
 
 def shift(
     study: Annotated[
-        Path | None, typer.Argument(help="A folder with edits.csv, masks, and fixations; see README.")
+        Path | None, typer.Argument(metavar="[STUDY]", help="A folder with edits.csv, masks and fixations.")
     ] = None,
     observer: Annotated[
-        bool, typer.Option("--observer", help="No people: the synthetic observer, on edits of rendered scenes.")
+        bool, typer.Option("--observer", help="Study the synthetic observer on edits of rendered scenes.")
     ] = False,
-    scenes: Annotated[int, typer.Option(min=1, help="How many the observer looks at.")] = 50,
-    plot: Annotated[Path | None, typer.Option(help="Where the change by strength is drawn: .png, .pdf, .svg.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, every edit's change too.")] = False,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of scenes for --observer.")] = 50,
+    plot: Annotated[Path | None, typer.Option(help="A figure of the change by strength: .png, .pdf or .svg.")] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare fixations on edits and originals: paired t-test, effect size, change by strength (Sec. 5.4)."""
     from augsal_transforms.gaze_study.study import read_study
 
-    with usage_errors():
-        if (study is None) == (not observer):
-            raise ValueError("give either a study's folder or --observer.")
-        found = read_study(study) if study else _observe(scenes)
-        typer.echo(found.to_json() if as_json else found.table())
-        if plot:
-            from augsal_transforms.gaze_study.report import draw_shift
+    if (study is None) == (not observer):
+        raise ValueError("give either a study's folder or --observer.")
+    if plot:
+        check_output(plot, "--plot", endings=FIGURES, overwrite=overwrite)
+        check_library("matplotlib", "--plot")
+    if study:
+        check_mat_files((study / "fixations").glob("*"))
+    found = read_study(study) if study else _observe(scenes)
+    typer.echo(found.to_json() if as_json else found.table())
+    if plot:
+        from augsal_transforms.gaze_study.report import draw_shift
 
-            draw_shift(found, plot)
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        draw_shift(found, plot)
+        typer.echo(f"{plot}", err=as_json)
 
 
 def _observe(scenes: int) -> ShiftStudy:

@@ -1,4 +1,4 @@
-"""`augsal verify`, `stats`, `gc` and `pack`: looking after a store of edits."""
+"""`augsal verify`, `stats`, `gc` and `pack`: the maintenance of a store of edits."""
 
 from __future__ import annotations
 
@@ -8,56 +8,65 @@ from typing import Annotated
 
 import typer
 
-from augsal_transforms.cli.errors import UNFINISHED, usage_errors
-
-Store = Annotated[Path, typer.Option(help="The store's folder.")]
+from augsal_transforms.cli.errors import FAILURES
+from augsal_transforms.cli.options import AsJson, Store
+from augsal_transforms.cli.outputs import check_folder
+from augsal_transforms.cli.preflight import check_number
+from augsal_transforms.cli.units import as_size
 
 
 def verify(
     store: Store,
-    repair: Annotated[bool, typer.Option("--repair", help="Delete what is damaged; index the rest anew.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Delete damaged records and rebuild the index.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Read every record of a store whole; exit code 3 if one is damaged."""
+    """Read every record of a store whole. Exit code 3 if one is damaged and --repair was not given."""
     from augsal_transforms import EditStore
     from augsal_transforms.store.maintenance import damaged_records
-    from augsal_transforms.store.maintenance import repair as mend
+    from augsal_transforms.store.maintenance import repair as delete_damaged
 
-    with usage_errors():
-        opened = EditStore(store, readonly=not repair)
-        damaged = mend(opened) if repair else list(damaged_records(opened))
-        sound = sum(1 for _ in opened.records()) - (0 if repair else len(damaged))
-    for path in damaged:
-        typer.echo(f"damaged: {path}{', deleted' if repair else ''}")
-    typer.echo(f"{sound:,} sound · {len(damaged):,} damaged")
-    raise typer.Exit(UNFINISHED if damaged and not repair else 0)
+    opened = EditStore(store, readonly=True)
+    if repair:
+        check_folder(store, "--store")
+        opened = EditStore(store)
+    damaged = delete_damaged(opened) if repair else list(damaged_records(opened))
+    sound = sum(1 for _ in opened.records()) - (0 if repair else len(damaged))
+    if as_json:
+        found = {"sound": sound, "damaged": [str(path) for path in damaged], "deleted": repair}
+        typer.echo(json.dumps(found))
+    else:
+        for path in damaged:
+            typer.echo(f"damaged: {path}{', deleted' if repair else ''}")
+        typer.echo(f"{sound:,} sound · {len(damaged):,} damaged")
+    raise typer.Exit(FAILURES if damaged and not repair else 0)
 
 
 def gc(
     store: Store,
-    minutes: Annotated[float, typer.Option(help="Younger files may belong to a process that is alive.")] = 60.0,
+    minutes: Annotated[float, typer.Option(help="Age above which a file is deleted.")] = 60.0,
+    as_json: AsJson = False,
 ) -> None:
-    """Delete the temporary files and claims that killed processes left."""
+    """Delete temporary files and claims of processes that were killed."""
     from augsal_transforms import EditStore
     from augsal_transforms.store.maintenance import collect_garbage
 
-    with usage_errors():
-        count = collect_garbage(EditStore(store, readonly=True), minutes=minutes)
-    typer.echo(f"{count:,} deleted")
+    check_number(minutes, "--minutes", least=0)
+    opened = EditStore(store, readonly=True)
+    check_folder(store, "--store")
+    count = collect_garbage(opened, minutes=minutes)
+    typer.echo(json.dumps({"deleted": count}) if as_json else f"{count:,} deleted")
 
 
-def stats(
-    store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False
-) -> None:
-    """What a store holds."""
+def stats(store: Store, as_json: AsJson = False) -> None:
+    """Count the edits of a store by kind, by word and by the property that bound their strength."""
     from augsal_transforms import EditStore
     from augsal_transforms.store.maintenance import statistics
 
-    with usage_errors():
-        found = statistics(EditStore(store, readonly=True))
+    found = statistics(EditStore(store, readonly=True))
     if as_json:
         typer.echo(json.dumps(found))
         return
-    typer.echo(f"{found['edits']:,} edits of {found['images']:,} images, {found['bytes'] / 1e9:.3f} GB")
+    typer.echo(f"{found['edits']:,} edits of {found['images']:,} images, {as_size(found['bytes'])}")
     for title in ("kinds", "words", "bound_by"):
         counts = ", ".join(f"{name or 'none'} {count:,}" for name, count in found[title].items())
         typer.echo(f"  {title.replace('_', ' ')}: {counts}")
@@ -67,13 +76,19 @@ def stats(
 
 def pack(
     store: Store,
-    out: Annotated[Path, typer.Option(help="The folder for edits-000000.tar and so on.")],
-    shard_gb: Annotated[float, typer.Option(help="Size of a file.")] = 1.0,
+    out: Annotated[Path, typer.Option(help="A folder without edits-*.tar; made if it is not there.")],
+    shard_gb: Annotated[float, typer.Option(help="Size of a tar file, in GB.")] = 1.0,
+    as_json: AsJson = False,
 ) -> None:
-    """Write a store as WebDataset tar files; `tar xf` in a folder makes a store of them again."""
+    """Write a store as WebDataset tar files. `tar xf` in a folder makes a store of them again."""
     from augsal_transforms import EditStore
     from augsal_transforms.store.maintenance import pack as write
 
-    with usage_errors():
-        shards = write(EditStore(store, readonly=True), out, shard_bytes=round(shard_gb * 1e9))
-    typer.echo(f"{len(shards)} file{'s' * (len(shards) != 1)} in {out}")
+    check_number(shard_gb, "--shard-gb", above=0)
+    opened = EditStore(store, readonly=True)
+    check_folder(out, "--out")
+    shards = write(opened, out, shard_bytes=round(shard_gb * 1e9))
+    if as_json:
+        typer.echo(json.dumps({"files": [str(shard) for shard in shards]}))
+    else:
+        typer.echo(f"{len(shards)} file{'s' * (len(shards) != 1)} in {out}")

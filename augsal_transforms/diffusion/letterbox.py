@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -96,18 +97,28 @@ def keep_mean(image: Tensor, change: Tensor, edit_mask: Tensor) -> Tensor:
     return centred - (edit_mask * clipped).sum((-2, -1), keepdim=True) / weight
 
 
-def check_images(images: list[Tensor] | Tensor) -> list[Tensor]:
-    """A batch or a list of RGB images as a list.
+def check_images(images: Any) -> list[Tensor]:
+    """A batch (B, 3, H, W) or a list of RGB images (3, H, W) as a list.
 
     Raises:
         TypeError: If they are not tensors of uint8 or float.
         ValueError: If a shape or a range is wrong.
     """
+    if not isinstance(images, (Tensor, list, tuple)) or getattr(images, "ndim", 1) == 0:
+        raise TypeError(
+            f"`images` must be a list of (3, H, W) tensors or a batch (B, 3, H, W), got {type(images).__name__}. "
+            "Write `[image]` for one image."
+        )
     for n, image in enumerate(images):
         if not isinstance(image, Tensor):
-            raise TypeError(f"`images[{n}]` must be a tensor (3, H, W), got {type(image).__name__}.")
+            raise TypeError(
+                f"`images[{n}]` must be a tensor (3, H, W), got {type(image).__name__}. Convert a PIL image or an "
+                "array (H, W, 3): `v2.functional.to_image(image)`."
+            )
         if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
-            raise ValueError(f"`images[{n}]` must be RGB of shape (3, H, W), got {tuple(image.shape)}.")
+            hint = {2: " Write `[image]` for one image.", 4: " Take the batch apart: one (3, H, W) per image."}
+            advice = hint.get(image.ndim, "")
+            raise ValueError(f"`images[{n}]` must be RGB of shape (3, H, W), got {tuple(image.shape)}.{advice}")
         if image.dtype != torch.uint8 and not image.is_floating_point():
             raise TypeError(f"`images[{n}]` must be uint8 or float in [0, 1], got {image.dtype}.")
         if image.is_floating_point() and not bool(((image >= 0) & (image <= 1)).all()):
@@ -116,23 +127,3 @@ def check_images(images: list[Tensor] | Tensor) -> list[Tensor]:
                 "Edit before Normalize; divide 0–255 floats by 255."
             )
     return list(images)
-
-
-def check_saliency_maps(saliency_maps: list[Tensor] | Tensor, images: list[Tensor]) -> list[Tensor]:
-    """Saliency maps as a list of float32 (1, H, W), resized to their images where sizes differ.
-
-    Raises:
-        ValueError: If their number, shape or range is wrong.
-    """
-    if len(saliency_maps) != len(images):
-        raise ValueError(f"`saliency_maps` must be one per image, {len(images)}, got {len(saliency_maps)}.")
-    checked = []
-    for n, (saliency_map, image) in enumerate(zip(saliency_maps, images, strict=True)):
-        if not isinstance(saliency_map, Tensor) or saliency_map.ndim != 3 or saliency_map.shape[0] != 1:
-            got = tuple(saliency_map.shape) if isinstance(saliency_map, Tensor) else type(saliency_map).__name__
-            raise ValueError(f"`saliency_maps[{n}]` must be a tensor of shape (1, H, W), got {got}.")
-        field = to_unit_range(saliency_map)
-        if not bool(((field >= 0) & (field <= 1)).all()):
-            raise ValueError(f"`saliency_maps[{n}]` must be finite and lie in [0, 1]; divide it by its maximum.")
-        checked.append(resize(field.to(image.device), (image.shape[-2], image.shape[-1])).clamp(0, 1))
-    return checked

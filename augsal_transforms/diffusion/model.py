@@ -85,28 +85,11 @@ class DiffusionModel:
         latent: Tensor = mode * self.vae.config.scaling_factor
         return latent.contiguous()
 
-    def decode(self, latents: Tensor, box: tuple[int, int, int, int] | None = None) -> Tensor:
-        """D(Z): scaled latents (B, 4, h, w) → RGB (B, 3, h·f, w·f), float32, [0, 1] but for overshoot.
-
-        With a ``box`` (top, bottom, left, right) of latent cells that part alone, the layers that attend to all
-        cells first.
-        """
+    def decode(self, latents: Tensor) -> Tensor:
+        """D(Z): scaled latents (B, 4, h, w) → RGB (B, 3, h·f, w·f), float32, [0, 1] but for overshoot."""
         scaled = latents / self.vae.config.scaling_factor
-        decoded = _precisely(self.vae, lambda: self._decode(scaled.to(self.vae.dtype), box))
+        decoded = _precisely(self.vae, lambda: self.vae.decode(scaled.to(self.vae.dtype)).sample)
         return decoded.contiguous() / 2 + 0.5
-
-    def _decode(self, latents: Tensor, box: tuple[int, int, int, int] | None) -> Tensor:
-        if box is None:
-            whole: Tensor = self.vae.decode(latents).sample
-            return whole
-        top, bottom, left, right = box
-        layers = self.vae.decoder
-        features = self.vae.post_quant_conv(latents) if self.vae.post_quant_conv is not None else latents
-        features = layers.mid_block(layers.conv_in(features))[..., top:bottom, left:right]
-        for block in layers.up_blocks:
-            features = block(features)
-        cropped: Tensor = layers.conv_out(layers.conv_act(layers.conv_norm_out(features)))
-        return cropped
 
     def predict_noise(self, noisy: Tensor, level: int | None, context: Tensor) -> Tensor:
         """ε(z_t, t, prompt), float32, whatever the model was trained to predict."""

@@ -12,9 +12,10 @@ from augsal_transforms.diffusion.calibration import Calibration, correct_gain, f
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images
 from augsal_transforms.editor.constraint import measure_std
 from augsal_transforms.editor.editor import SaliencyEditor
+from augsal_transforms.editor.passes import decode_residual, denoise
 from augsal_transforms.photometry import to_unit_range, weighted_mean
 
-PROBE = 0.2  # of RGB in [−1, 1]: a tenth of full scale
+PROBE = 0.2  # size of a probe, in units of RGB in [−1, 1]: a tenth of full scale
 
 
 @torch.no_grad()
@@ -23,21 +24,28 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
 
     Args:
         editor: The editor to measure; it stays as it is.
-        images: 32 or more, better 200, each (3, H, W), uint8 or float in [0, 1].
-        seed: Draws colour jitter and areas of interest.
-        probes: How many of the images the gain is measured on.
+        images: At least 32 images, better 200, each (3, H, W), uint8 or float in [0, 1].
+        seed: Seed of the colour jitter and of the areas of interest.
+        probes: Number of images that the gain is measured on, at least 1.
 
     Returns:
         The calibration; ``calibration.save(folder, model_folder)`` writes it.
 
     Raises:
-        ValueError: If there are fewer than 32 images, or the decoder is not nearly linear (R² < 0.6).
+        TypeError: If ``editor`` is no editor, or the images are no tensors.
+        ValueError: If there are fewer than 32 images or 1 probe, the decoder is not nearly linear (R² < 0.6), or a
+            photometric property is the same in all images.
     """
+    if not isinstance(editor, SaliencyEditor):
+        raise TypeError(f"`editor` must be a SaliencyEditor, got {editor!r}. Load one with `from_pretrained`.")
     images = check_images(images)
+    if probes < 1:
+        raise ValueError(f"`probes` must be 1 or more, got {probes!r}.")
     if len(images) < 32:
         raise ValueError(f"`images` must be 32 or more to calibrate on, 200 are better, got {len(images)}.")
+    std = _positive_std(images, seed)
     decoder, intercept, explained = fit_decoder(*_cells(editor, images, seed))
-    if explained < 0.6:
+    if not explained >= 0.6:
         raise ValueError(
             f"The decoder is not nearly linear on these images: R² = {explained:.2f}, needed 0.60. "
             "Are the weights trained?"
@@ -46,13 +54,25 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         decoder=decoder,
         intercept=intercept,
         pseudo_inverse=torch.linalg.pinv(decoder.double()).float(),
-        std=measure_std([to_unit_range(image) for image in images], seed=seed),
+        std=std,
         calibrated=True,
         source=f"{len(images)} images, R² = {explained:.3f}; gain at {editor.config.steps} step(s), "
         f"τ = {editor.config.noise_level:g}, w = {editor.config.guidance:g}",
     ).to(editor.model.device)
     gain = measure_gain(replace(editor, calibration=calibration), images[:probes])
-    return replace(calibration, pseudo_inverse=correct_gain(calibration.pseudo_inverse, gain))
+    corrected = correct_gain(calibration.pseudo_inverse.cpu(), gain.cpu())  # in float64, which MPS does not have
+    return replace(calibration, pseudo_inverse=corrected.to(editor.model.device))
+
+
+def _positive_std(images: list[Tensor], seed: int) -> Tensor:
+    """``measure_std``; a property that never varies is an error, because no edit would be allowed to move it."""
+    std = measure_std([to_unit_range(image) for image in images], seed=seed)
+    if not bool((std > 1e-4).all()):  # of a constant, rounding leaves about 1e-8
+        raise ValueError(
+            f"`images` must differ in brightness, colour and contrast, got standard deviations of {std.tolist()}: "
+            "no edit would be allowed. Calibrate on photographs."
+        )
+    return std
 
 
 def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Tensor, Tensor]:
@@ -60,14 +80,15 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
     model, generator = editor.model, torch.Generator().manual_seed(seed)
     latents, colors = [], []
     for image in images:
-        placed = Letterbox.plan((image.shape[-2], image.shape[-1]), model.resolution, model.multiple).fit(
-            to_unit_range(image)
-        )
-        # Channels of photographs rise and fall together; without jitter A could not tell them apart.
-        gain, offset = torch.rand(2, 3, 1, 1, generator=generator).to(placed)
-        jittered = ((0.6 + 0.8 * gain) * (placed - 0.5) + 0.5 + (0.25 * offset - 0.125)).clamp(0, 1)
-        latent = model.encode(torch.stack([placed, jittered]).to(model.device))
-        rgb = F.avg_pool2d(2 * model.decode(latent) - 1, model.downsampling)
+        letterbox = Letterbox.plan((image.shape[-2], image.shape[-1]), model.resolution, model.multiple)
+        fitted = letterbox.fit(to_unit_range(image))
+        # Channels of photographs are correlated; without jitter the fit could not separate them.
+        gain, offset = torch.rand(2, 3, 1, 1, generator=generator).to(fitted)
+        jittered = ((0.6 + 0.8 * gain) * (fitted - 0.5) + 0.5 + (0.25 * offset - 0.125)).clamp(0, 1)
+        with model.lock:
+            latent = model.encode(torch.stack([fitted, jittered]).to(model.device))
+            decoded = model.decode(latent)
+        rgb = F.avg_pool2d(2 * decoded - 1, model.downsampling)
         latents.append(latent.movedim(1, -1).flatten(0, -2).cpu())
         colors.append(rgb.movedim(1, -1).flatten(0, -2).cpu())
     return torch.cat(latents), torch.cat(colors)
@@ -75,13 +96,25 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
 
 @torch.no_grad()
 def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
-    """G, (3, 3): the RGB that comes out of the whole path per unit of each channel put in along A⁺.
+    """G, (3, 3): the change of decoded RGB per unit of each channel that is added along A⁺.
 
-    Edit, target pass and decoder together, in the core of a central region: the target pass alone
+    The path measured is edit, target pass and decoder, in the core of a central region, because the target pass
     takes back a part of every edit.
+
+    Args:
+        editor: The editor to measure.
+        images: At least one image, each (3, H, W), uint8 or float in [0, 1].
+
+    Raises:
+        ValueError: If the editor's ``threshold`` leaves no core.
     """
-    blobs = [_central_blob(image.shape[-2], image.shape[-1]) for image in images]
+    model, blobs = editor.model, [_central_blob(image.shape[-2], image.shape[-1]) for image in images]
     analyses = editor.analyse(images, blobs)
+    if not all(bool((analysis.edit_mask > 0.9).any()) for analysis in analyses):
+        raise ValueError(
+            f"`threshold` must leave pixels with an edit mask above 0.9 to measure on, got {editor.config.threshold}. "
+            "Calibrate with the default `EditConfig()`."
+        )
     rows = []
     for channel in editor.calibration.pseudo_inverse:
         out = torch.zeros(3, device=channel.device)
@@ -89,8 +122,8 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
             core = (analysis.edit_mask > 0.9).float()[None]
             for sign in (-1, 1):
                 edited_latent = analysis.latent + analysis.latent_mask * (sign * PROBE * channel)[:, None, None]
-                output = editor.denoise([analysis], edited_latent, editor.model.empty_token, [0.0])
-                change = analysis.source.letterbox.restore(editor.residual([analysis], output)[0])
+                output = denoise(model, editor.config, [analysis], edited_latent, model.empty_token, [0.0])
+                change = analysis.source.letterbox.restore(decode_residual(model, [analysis], output)[0])
                 out += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
         rows.append(out / (2 * len(analyses)))
     return torch.stack(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from kornia.color import rgb_to_grayscale
 from torch import Tensor
@@ -9,21 +11,26 @@ from torch import Tensor
 from augsal_transforms.photometry import photometric_properties, weighted_mean
 
 
+def property_bounds(std: Tensor, max_std: float) -> Tensor:
+    """The largest move of each of ``PROPERTIES``, (6,): ``max_std`` standard deviations ``std``, (6,)."""
+    return std * max_std if math.isfinite(max_std) else torch.full_like(std, math.inf)  # 0 · ∞ is no number
+
+
 def allowed_strength(image: Tensor, change: Tensor, weight: Tensor, bounds: Tensor) -> tuple[Tensor, Tensor]:
     """The largest λ for which no property of ``image + λ change`` moves more than its bound (Sec. 4.2).
 
     The paper lowers the strength and edits again until its readouts agree. Along λ the four means are
     linear and the two contrasts are norms of something linear, so the first λ at which each leaves its
-    bound is the root of a line or of a quadratic: no second edit, and always an end.
+    bound is the root of a line or of a quadratic. That needs no second edit and always ends.
 
     Args:
         image: (B, 3, H, W), RGB in [0, 1].
-        change: (B, 3, H, W), what λ = 1 adds.
+        change: (B, 3, H, W), the change of the image at λ = 1.
         weight: (B, 1, H, W), the region whose properties count, in [0, 1].
         bounds: (6,), the largest move of each of ``PROPERTIES``.
 
     Returns:
-        λ, (B,), in [0, 1], and which property bound it, (B,); −1 where λ = 1.
+        λ, (B,), in [0, 1], and the index of the property that limits it, (B,), −1 where λ = 1.
     """
     grey, grey_change = rgb_to_grayscale(image), rgb_to_grayscale(change)
     slopes = torch.cat([weighted_mean(change, weight), weighted_mean(grey_change, weight)], dim=1)
@@ -37,20 +44,20 @@ def allowed_strength(image: Tensor, change: Tensor, weight: Tensor, bounds: Tens
     return strength.clamp(max=1), torch.where(strength < 1, index, -1)
 
 
-def _region_mean(field: Tensor, weight: Tensor) -> Tensor:
-    return weighted_mean(field, weight)[..., None, None]
+def _region_mean(grey: Tensor, weight: Tensor) -> Tensor:
+    return weighted_mean(grey, weight)[..., None, None]
 
 
-def _image_mean(field: Tensor, weight: Tensor) -> Tensor:
-    return field.mean((-2, -1), keepdim=True)
+def _image_mean(grey: Tensor, weight: Tensor) -> Tensor:
+    return grey.mean((-2, -1), keepdim=True)
 
 
 def _first_exit(value: Tensor, slope: Tensor, weight: Tensor, bound: Tensor) -> Tensor:
-    """Smallest λ > 0 with |‖value + λ slope‖ − ‖value‖| = bound, norms weighted means of squares. (B, 1)."""
-    a = weighted_mean(slope.square(), weight).double()
-    b = weighted_mean(slope * value, weight).double()  # half of the linear coefficient
-    c = weighted_mean(value.square(), weight).double()
-    at_zero = c.sqrt()
+    """Smallest λ > 0 with |‖value + λ slope‖ − ‖value‖| = bound, where ‖·‖² is a weighted mean of squares. (B, 1)."""
+    a = _in_float64(weighted_mean(slope.square(), weight))
+    b = _in_float64(weighted_mean(slope * value, weight))  # half of the linear coefficient
+    c = _in_float64(weighted_mean(value.square(), weight))
+    at_zero, bound = c.sqrt(), _in_float64(bound)
     never = torch.full_like(a, torch.inf)
 
     def root(target: Tensor, sign: int) -> Tensor:
@@ -60,16 +67,21 @@ def _first_exit(value: Tensor, slope: Tensor, weight: Tensor, bound: Tensor) -> 
 
     above = root(at_zero + bound, +1)
     below = torch.where(at_zero > bound, root((at_zero - bound).clamp(min=0), -1), never)
-    return torch.minimum(above, below).to(value.dtype)
+    return torch.minimum(above, below).to(value)
+
+
+def _in_float64(values: Tensor) -> Tensor:
+    """The same values in float64, on the CPU where their device has no float64 (MPS)."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def measure_std(images: list[Tensor], *, areas: int = 5, seed: int = 0) -> Tensor:
     """Standard deviation of each property over random areas of original images (Sec. 4.2).
 
     Args:
-        images: Each (3, H, W), RGB in [0, 1].
-        areas: Random boxes per image, sides between a fifth and two thirds of the image's.
-        seed: Draws the boxes.
+        images: A list of (3, H, W), RGB in [0, 1].
+        areas: Number of random boxes per image, with sides between a fifth and two thirds of the image's.
+        seed: Seed of the boxes.
 
     Returns:
         (6,) in the order of ``PROPERTIES``.

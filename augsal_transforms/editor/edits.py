@@ -38,7 +38,7 @@ class Contrast(Edit):
 
     Attributes:
         alpha: In [0, 5], or a (low, high) range to draw from; 1 changes nothing, below 1 flattens.
-            Toward the default range's upper end the two-sigma bound takes a part of many edits.
+            Near the upper end of the default range the two-sigma rule weakens many edits.
     """
 
     kind = "contrast"
@@ -84,7 +84,7 @@ class Brightness(Edit):
 
 @dataclass(frozen=True)
 class Color(Edit):
-    """Turn the region's colour a share α of the way to a named colour (Sec. 4.1).
+    """Move the region's colour a share α of the way to a named colour (Sec. 4.1).
 
     Attributes:
         color: One of ``COLORS``, or a tuple of them to draw from.
@@ -100,9 +100,9 @@ class Color(Edit):
     alpha: Alpha = (0.3, 0.8)
 
     def __init__(self, color: str | tuple[str, ...] = tuple(COLORS), alpha: Alpha = (0.3, 0.8)) -> None:
-        if not isinstance(color, (str, tuple, list)):
+        names = tuple(color) if isinstance(color, (tuple, list)) else (color,)
+        if not all(isinstance(name, str) for name in names):
             raise TypeError(f"`color` must be a name or a tuple of names among {', '.join(COLORS)}, got {color!r}.")
-        names = (color,) if isinstance(color, str) else tuple(color)
         unknown = [name for name in names if name not in COLORS]
         if unknown or not names:
             raise ValueError(f"`color` must be among {', '.join(COLORS)}, got {color!r}.")

@@ -26,6 +26,7 @@ class Edit(ABC):
 
     A subclass is a frozen dataclass. It sets the class attributes, gives ``alpha`` a default and defines
     ``edit_latent``; it may define ``inserted_word`` and ``injection_weight``. Defining it adds it to ``KINDS``.
+    Records are named by ``kind``, ``color_name`` and α, so nothing else in an edit may change its pixels.
 
     Attributes:
         kind: Name of the kind, in lower-case letters, digits and underscores.
@@ -161,10 +162,14 @@ def check_alpha(alpha: Any, name: str, low: float, high: float) -> Alpha:
 
 
 def parse_alpha(text: str, name: str) -> Alpha:
-    """α from ``"0.5"`` or ``"0.3:0.8"``.
+    """α from text.
+
+    Args:
+        text: A number, or low:high, such as ``"0.5"`` or ``"0.3:0.8"``.
+        name: Name of the edit, for errors.
 
     Raises:
-        ValueError: If the text is neither; ``name`` is the edit's, for this error.
+        ValueError: If the text is neither.
     """
     try:
         numbers = [float(part) for part in text.split(":")]

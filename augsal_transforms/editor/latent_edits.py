@@ -1,4 +1,4 @@
-"""The pure tensor functions of the three edits: contrast (Eq. 1), brightness (Eq. 2) and colour (Sec. 4.1)."""
+"""The three edits as tensor functions: contrast (Eq. 1), brightness (Eq. 2) and colour (Sec. 4.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def scale_contrast(latent: Tensor, region: Tensor, alpha: float, pivot: Tensor) 
         latent: Z, (B, 4, h, w), scaled latent units.
         region: M, (B, 1, h, w), in [0, 1].
         alpha: Editing strength; 1 leaves the latent unchanged.
-        pivot: (B, 4, 1, 1), what Eq. 1 calls μ, in latent units.
+        pivot: μ of Eq. 1 in latent units, (B, 4, 1, 1).
 
     Returns:
         Z_E, shaped like ``latent``.
@@ -31,7 +31,7 @@ def shift_brightness(latent: Tensor, region: Tensor, alpha: float, gamma: Tensor
     Args:
         latent: Z, (B, 4, h, w), scaled latent units.
         region: M, (B, 1, h, w), in [0, 1].
-        alpha: By how much RGB in [0, 1] should rise; γ is per unit of RGB in [−1, 1], hence the 2.
+        alpha: Rise of RGB in units of [0, 1]; γ is per unit of RGB in [−1, 1], hence the 2.
         gamma: γ, (4,).
 
     Returns:
@@ -41,15 +41,15 @@ def shift_brightness(latent: Tensor, region: Tensor, alpha: float, gamma: Tensor
 
 
 def toward_color(color: Tensor, target: Tensor, alpha: float) -> Tensor:
-    """The colour a share α of the way to a target: luma and chroma move evenly, the hue turns the short way.
+    """Move a colour a share α of the way to a target: luma and chroma linearly, the hue along the shorter arc.
 
-    Departs from a straight line: between two hues that leads through grey, and a region that turns grey
-    loses saliency where Sec. 4 wants it raised. The less chroma a colour has, the sooner it takes the target's hue.
+    Departs from a straight line in RGB. Between two hues such a line leads through grey, and a region that turns
+    grey loses saliency where Sec. 4 wants it raised. A colour with less chroma takes the target's hue sooner.
 
     Args:
         color: (B, 3), RGB in [0, 1].
         target: (3,), RGB in [0, 1].
-        alpha: In [0, 1]; 0 is ``color``, 1 is ``target``.
+        alpha: Share of the way, in [0, 1]; 0 gives ``color``, 1 gives ``target``.
 
     Returns:
         (B, 3), RGB in [0, 1].
@@ -75,17 +75,17 @@ def _chroma(rgb: Tensor) -> Tensor:
 def shift_color(latent: Tensor, region: Tensor, shift: Tensor, pseudo_inverse: Tensor) -> Tensor:
     """Shift the colour of the region in the latent (the colour edit of Sec. 4.1).
 
-    Note:
-        The paper changes colour by the inserted word alone, which is weak at low noise. This adds the
-        latent shift that the released code applies for red, for any colour.
-
     Args:
         latent: Z, (B, 4, h, w), scaled latent units.
         region: M, (B, 1, h, w), in [0, 1].
-        shift: (B, 3), by how much RGB in [0, 1] should change; A⁺ is for [−1, 1], hence the 2.
+        shift: Change of RGB in units of [0, 1], (B, 3); A⁺ is per unit of RGB in [−1, 1], hence the 2.
         pseudo_inverse: A⁺, (3, 4).
 
     Returns:
         Z_E, shaped like ``latent``.
+
+    Note:
+        The paper changes colour by the inserted word alone, which is weak at low noise. The released code also
+        shifts the latent, for red; this function shifts it for any colour.
     """
     return latent + region * 2 * (shift @ pseudo_inverse)[:, :, None, None]

@@ -1,4 +1,4 @@
-"""What goes into the editor, what all edits of an image share, and what comes out."""
+"""An image to edit, its analysis, which all its edits share, and an edited image."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from torch import Tensor
 
 from augsal_transforms.diffusion.letterbox import Letterbox
 from augsal_transforms.diffusion.prompts import Word
-from augsal_transforms.editor.crop import Crop
 from augsal_transforms.editor.edits import Edit
 from augsal_transforms.photometry import PROPERTIES
 
 
 @dataclass(frozen=True)
 class Source:
-    """An image to edit: as given (3, H, W), its map (1, H, W), its caption or "", its seed, its place on the grid."""
+    """An image to edit, with what was given beside it.
+
+    Attributes:
+        image: (3, H, W), uint8 or float in [0, 1].
+        saliency_map: S, (1, H, W), in [0, 1].
+        prompt: The caption, or "".
+        seed: Seed of the noise and of the draws.
+        letterbox: The image's place on the model's grid.
+    """
 
     image: Tensor
     saliency_map: Tensor
@@ -38,21 +45,22 @@ class ImageAnalysis:
 
     Attributes:
         source: The image, its map, caption and seed.
+        origin: The model's folder, the number of steps and the noise level of the source pass.
         word: The word of Eq. 8, or ``None`` where there is none and M is the saliency map.
         region: M of Eq. 8 at attention resolution, (1, h, w), in [0, 1].
         edit_mask: M's ramp at the image's size, (1, H, W), in steps of 1/255.
-        is_empty: Whether that is 0 everywhere.
+        is_empty: Whether the edit mask is 0 everywhere.
         latent_mask: The same ramp at latent resolution, (1, 1, h, w).
         latent: Z, (1, 4, h, w).
         context: The encoded prompt, (1, tokens, D).
-        trajectory: The noisy latent and its predicted noise at each noise level, least noisy first.
+        trajectory: The noisy latent and its predicted noise at each timestep, least noisy first.
         decoded: D(Z) in [0, 1], (1, 3, H', W').
-        crop: What of an edit is to be decoded; ``None``: all.
         properties: The six photometric properties inside the mask, (6,).
-        told: The same as LLFR tells them, (6,); (0,) from an editor without a gate.
+        readout_properties: The same properties as LLFR reads them, (6,); (0,) from an editor without a gate.
     """
 
     source: Source
+    origin: tuple[str, int, float]
     word: Word | None
     region: Tensor
     edit_mask: Tensor
@@ -62,30 +70,29 @@ class ImageAnalysis:
     context: Tensor
     trajectory: list[tuple[Tensor, Tensor]]
     decoded: Tensor
-    crop: Crop | None
     properties: Tensor
-    told: Tensor
+    readout_properties: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EditedImage:
     """An edited image and the metadata of its edit.
 
     Attributes:
-        image: (3, H, W), type and size of the input; equal to it, to the bit, where ``edit_mask`` is 0.
+        image: (3, H, W), with the type and size of the input; equal to it, to the bit, where ``edit_mask`` is 0.
         edit_mask: (1, H, W) float32 in [0, 1], the mask that composited; zeros where nothing was edited.
         region: M of Eq. 8 at attention resolution, (1, h, w).
         kind: Name of the edit's kind, a key of ``KINDS``.
         color: The target colour's name, or "".
         word: The word whose region was edited, or "".
         region_source: ``"word"``, or ``"saliency_map"`` where the caption names nothing.
-        alpha: The strength asked for.
-        strength: The share of the edit that the constraint allowed, in [0, 1].
-        bound_by: The property that bound it, with " (LLFR)" where the gate's reading of it did and not the pixels;
-            ``"empty region"`` where there was nothing to edit, or "".
-        properties_before: The six photometric properties inside the mask.
-        properties_after: The same after the edit.
-        seed: The seed it was made with.
+        alpha: α, the editing strength asked for.
+        strength: λ, the part of the edit that the two-sigma rule allowed, in [0, 1].
+        bound_by: The property that limits ``strength``, with " (LLFR)" where the gate's reading limits it and not
+            the pixels; ``"empty region"`` where there was nothing to edit; "" where nothing limits it.
+        properties_before: The six photometric properties inside the mask, before the edit.
+        properties_after: The same properties after the edit.
+        seed: Seed of the noise and of the draws.
     """
 
     image: Tensor
@@ -107,12 +114,18 @@ class EditedImage:
         """Whether any pixel could change."""
         return bool(self.edit_mask.max() > 0)
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[-2:]
+        asked = f"kind={self.kind!r}, color={self.color!r}, word={self.word!r}, alpha={self.alpha:g}"
+        allowed = f"strength={self.strength:.3g}, bound_by={self.bound_by!r}"
+        return f"EditedImage({asked}, {allowed}, size={height}×{width})"
+
 
 def unedited(analysis: ImageAnalysis, edit: Edit) -> EditedImage:
-    """The result of an edit that changes nothing: a null edit, or one with no region to act on."""
+    """The result of an edit that changes nothing: a null edit, or one whose region is empty."""
     properties = _by_name(analysis.properties.tolist())
     return EditedImage(
-        **_described(analysis, edit),
+        **_metadata(analysis, edit),
         image=analysis.source.image,
         edit_mask=torch.zeros_like(analysis.edit_mask, device=analysis.source.image.device),
         strength=0.0 if analysis.is_empty else 1.0,
@@ -126,17 +139,16 @@ def edited(analysis: ImageAnalysis, edit: Edit, image: Tensor, measurements: lis
     """The result of an edit.
 
     Args:
-        analysis: What was edited.
+        analysis: The analysis of the image.
         edit: The edit, drawn.
         image: The edited image, (3, H, W).
-        measurements: λ, what bound it (an index into ``PROPERTIES``, past its end the gate's; −1: nothing), and
-            the six properties before and after.
+        measurements: From ``bounded_edit``, as 14 numbers.
     """
     strength, bound, *properties = measurements
     before, after = properties[: len(PROPERTIES)], properties[len(PROPERTIES) :]
     bounds = [*PROPERTIES, *(f"{name} (LLFR)" for name in PROPERTIES)]
     return EditedImage(
-        **_described(analysis, edit),
+        **_metadata(analysis, edit),
         image=image.to(analysis.source.image.device),
         edit_mask=analysis.edit_mask.to(analysis.source.image.device),
         strength=strength,
@@ -146,7 +158,7 @@ def edited(analysis: ImageAnalysis, edit: Edit, image: Tensor, measurements: lis
     )
 
 
-def _described(analysis: ImageAnalysis, edit: Edit) -> dict[str, Any]:
+def _metadata(analysis: ImageAnalysis, edit: Edit) -> dict[str, Any]:
     return {
         "region": analysis.region.to(analysis.source.image.device),
         "kind": edit.kind,

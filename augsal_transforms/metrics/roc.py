@@ -1,4 +1,4 @@
-"""The area under a ROC curve, exactly: by one sort, for any number of items, on any device."""
+"""The exact area under a ROC curve, from one sort of the values."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def roc_area(
     """∫ TP dFP by trapezoids, as the threshold falls.
 
     Args:
-        values: (..., P), what is thresholded.
-        positives: (..., P) float64, how often each value is one of a positive.
-        negatives: (..., P) float64, how often each value is one of a negative.
-        points: Where the curve is known: at ``"all"`` values (so that ties count 1/2), at each ``"value"`` of a
-            positive, or at each positive ``"pixel"``, as in MATLAB's AUC-Judd: of several positives of one value
-            the i-th has i positives above the threshold and takes the others for negatives.
+        values: (..., P), the values that are thresholded.
+        positives: (..., P) float64, number of positives that have each value.
+        negatives: (..., P) float64, number of negatives that have each value.
+        points: Points of the curve: at ``"all"`` values, so that ties count 1/2; at each distinct ``"value"`` of a
+            positive; or at each positive ``"pixel"``, as in MATLAB's AUC-Judd: of several positives of one value the
+            i-th has i positives at or above the threshold, and the rest count as negatives.
 
     Returns:
-        (...,) float64; NaN without a positive or a negative, or where a value is NaN.
+        (...,) float64; NaN without a positive or without a negative, or where a value is NaN.
     """
-    undefined = values.isnan().any(-1)
     order = values.argsort(-1, descending=True)
-    values, positives, negatives = (field.gather(-1, order) for field in (values, positives, negatives))
+    values, positives, negatives = (each.gather(-1, order) for each in (values, positives, negatives))
     hits, alarms = positives.cumsum(-1), negatives.cumsum(-1)
     ends = F.pad(values[..., 1:] != values[..., :-1], (0, 1), value=True)  # the last of several equal values
     totals = hits[..., -1:], alarms[..., -1:]
+    undefined = values.isnan().any(-1) | (totals[0] == 0)[..., 0] | (totals[1] == 0)[..., 0]
     if points == "all":
         known = ends
     elif points == "value":
@@ -46,7 +46,7 @@ def roc_area(
 
 
 def _curve(count: Tensor, total: Tensor, known: Tensor) -> Tensor:
-    """From 0 through the known counts to the total; where none is known, the last known stands again."""
+    """Counts from 0 through the known points to the total; at other places the last known count is repeated."""
     places = torch.arange(1, count.shape[-1] + 1, device=count.device)
     last = F.pad(torch.where(known, places, 0).cummax(-1).values, (1, 0))
     return torch.cat([F.pad(count, (1, 0)).gather(-1, last), total], dim=-1)

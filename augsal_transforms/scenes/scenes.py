@@ -1,11 +1,12 @@
 """Procedural captioned scenes: nameable objects on natural-looking surfaces.
 
 Objects are signed distance functions, shaded, textured, shadowed and occluding one another, lit as
-their surface is. Everything is deterministic by (seed, index).
+their surface is. A scene is determined by its series and its index.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -41,12 +42,13 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "black": (0.10, 0.10, 0.11),
     "gray": (0.50, 0.50, 0.52),
 }
+MIN_SIZE = 8  # pixels; in fewer no object is seen
 PAINTS = {"wood": COLORS["brown"], "ink": COLORS["black"], "leaf": COLORS["green"], "paper": COLORS["white"]}
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One object of a scene: its names, where it can be seen, and whether the caption names it."""
+    """One object of a scene: its names, its visible pixels, and whether the caption names it."""
 
     kind: str
     color: str
@@ -64,12 +66,43 @@ class Scene:
     objects: tuple[SceneObject, ...]
 
 
+def series_of(seed: int, split: str) -> int:
+    """The series of a split, for ``render_scene``: the seed itself for ``"train"``, and one of its own for any other.
+
+    Series of other splits lie above 2^63, where no seed does, so that no split shares a scene with another one.
+    """
+    if split == "train":
+        return seed
+    return 2**63 + int.from_bytes(hashlib.sha256(f"{split}\x1f{seed}".encode()).digest()[:7], "big")
+
+
+def viewers_of(index: int, seed: int, split: str) -> int:
+    """The seed of the simulated viewers of a split's scene ``index``; no two splits share viewers either."""
+    return index if split == "train" else series_of(seed, split) + index
+
+
+def check_scenes(*, count: int, seed: int, start: int, size: int) -> None:
+    """Refuse numbers of which no scenes can be rendered.
+
+    Raises:
+        TypeError: If one is not an int.
+        ValueError: If one is too small, or a seed is 2^63 or more.
+    """
+    for name, value, least in (("count", count, 1), ("seed", seed, 0), ("start", start, 0), ("size", size, MIN_SIZE)):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"`{name}` must be an int, got {value!r}.")
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+    if seed >= 2**63:
+        raise ValueError(f"`seed` must be below 2^63, above which the series of other splits lie, got {seed}.")
+
+
 def render_scene(index: int, seed: int = 0, size: int = 128) -> Scene:
     """Render scene ``index`` of the endless series ``seed``.
 
     Args:
-        index: Which scene; 0 or more.
-        seed: Which series; scenes of different seeds share nothing.
+        index: Number of the scene in its series, 0 or more.
+        seed: Number of the series; scenes of different series share nothing.
         size: Height and width in pixels.
 
     Returns:
@@ -173,14 +206,22 @@ def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 class SceneDataset(torch.utils.data.Dataset[dict[str, object]]):
-    """Scenes ``start`` … ``start + count − 1`` of a seed with the synthetic observer's saliency maps.
+    """Scenes ``start`` to ``start + count − 1`` of a series with the synthetic observer's saliency maps.
 
     Each sample is a dict: ``image`` (3, H, W) uint8, ``saliency_map`` (1, H, W) float32 in [0, 1],
     ``prompt`` (the caption) and ``image_id``.
+
+    Args:
+        count: Number of scenes, at least 1.
+        split: ``"train"``, ``"val"`` or another name; splits of one seed share no scene, as in ``write_scenes``.
+        seed: The seed of the series (``series_of``).
+        start: The first scene's index.
+        size: Height and width in pixels, at least 8.
     """
 
-    def __init__(self, count: int, *, seed: int = 0, start: int = 0, size: int = 128) -> None:
-        self.count, self.seed, self.start, self.size = count, seed, start, size
+    def __init__(self, count: int, *, split: str = "train", seed: int = 0, start: int = 0, size: int = 128) -> None:
+        check_scenes(count=count, seed=seed, start=start, size=size)
+        self.count, self.split, self.seed, self.start, self.size = count, split, seed, start, size
 
     def __len__(self) -> int:
         return self.count
@@ -189,10 +230,11 @@ class SceneDataset(torch.utils.data.Dataset[dict[str, object]]):
         if not 0 <= index < self.count:
             raise IndexError(index)
         number = self.start + index
-        scene = render_scene(number, self.seed, self.size)
+        scene = render_scene(number, series_of(self.seed, self.split), self.size)
+        series = self.seed if self.split == "train" else f"{self.seed}-{self.split}"
         return {
             "image": scene.image,
-            "saliency_map": observe(scene.image, scene.objects, seed=number),
+            "saliency_map": observe(scene.image, scene.objects, seed=viewers_of(number, self.seed, self.split)),
             "prompt": scene.caption,
-            "image_id": f"scene-{self.seed}-{number}",
+            "image_id": f"scene-{series}-{number}",
         }

@@ -21,8 +21,6 @@ def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
     config = asdict(editor.config)
     del config["batch_size"]
     config["deviations"] = config.pop("max_std")  # its name in the keys of every store
-    if config["decode"] == "full":  # as every store was made before there was another
-        del config["decode"]
     calibration = hashlib.sha256()
     for name in ("decoder", "intercept", "pseudo_inverse", "std"):
         calibration.update(getattr(editor.calibration, name).detach().cpu().numpy().tobytes())

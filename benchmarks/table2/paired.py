@@ -10,9 +10,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from augsal_transforms import metrics
 from augsal_transforms.gaze_study.statistics import paired_t, standard_error
 
-METRICS = {"cc": 1, "kld": -1, "nss": 1, "sim": 1, "auc_judd": 1}  # 1: more is better
+METRICS = {name: metrics.METRICS[name] for name in ("cc", "kld", "nss", "sim", "auc_judd")}
 Scores = Mapping[int, Mapping[str, float]]
 
 

@@ -11,12 +11,11 @@ from table2.pool import HeldOut, Sample, TrainingPool
 from table2.variants import Cell
 from torch import Tensor, nn
 
-from augsal_transforms import metrics
 from augsal_transforms.diffusion.letterbox import resize
+from augsal_transforms.metrics.table import Truth
 from augsal_transforms.randomness import keyed_generator
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-WITH_FIXATIONS = ("nss", "auc_judd")
 PRESET = "tuebingen"
 
 
@@ -104,14 +103,14 @@ def batches(cell: Cell, seed: int, pool: TrainingPool, recipe: Recipe) -> Iterat
 def score(model: nn.Module, held_out: HeldOut, device: str = "cpu", batch_size: int = 32) -> dict[str, float]:
     """The mean of each metric over images, at each image's own size; where one is undefined, NaN."""
     totals = dict.fromkeys(METRICS, 0.0)
-    truths = zip(held_out.saliency_maps, held_out.fixation_maps, strict=True)
+    ground_truth = zip(held_out.saliency_maps, held_out.fixation_maps, strict=True)
     for images in torch.stack(held_out.images).split(batch_size):
         for prediction in model(normalise(images.to(device))):
-            saliency_map, fixation_map = next(truths)
-            field = resize(prediction.cpu(), (saliency_map.shape[-2], saliency_map.shape[-1]))
-            for metric in METRICS:
-                truth = fixation_map if metric in WITH_FIXATIONS else saliency_map
-                totals[metric] += getattr(metrics, metric)(field, truth, preset=PRESET).item()
+            saliency_map, fixation_map = next(ground_truth)
+            resized = resize(prediction.cpu(), (saliency_map.shape[-2], saliency_map.shape[-1]))
+            truths: dict[Truth, Tensor] = {"saliency_map": saliency_map, "fixation_map": fixation_map}
+            for name, metric in METRICS.items():
+                totals[name] += metric.score(resized, truths, preset=PRESET).item()
     return {metric: total / len(held_out.images) for metric, total in totals.items()}
 
 

@@ -1,13 +1,18 @@
 import json
+import sys
+from importlib.metadata import version
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+import typer
 from torchvision.transforms.v2.functional import pil_to_tensor
 from typer.testing import CliRunner
 
+import augsal_transforms
 from augsal_transforms.cli import app
+from augsal_transforms.data.layouts import images_of
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def augsal(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_edit_writes_the_image_and_its_mask_and_tells_what_it_did(photo, sd1_folder):
+def test_edit_writes_the_image_and_its_mask_and_prints_its_metadata(photo, sd1_folder):
     result = augsal(
         *("edit", photo / "photo.png", "--saliency-map", photo / "map.png", "--prompt", "a dog on the street"),
         *("--kind", "contrast", "--alpha", "1.5", "--out", photo / "out.png", "--editor", sd1_folder),
@@ -33,6 +38,7 @@ def test_edit_writes_the_image_and_its_mask_and_tells_what_it_did(photo, sd1_fol
     )
     assert result.exit_code == 0, result.output
     assert "contrast α = 1.5 in the region of" in result.output
+    assert "strength reached" in result.output
     before, after, mask = (pil_to_tensor(PIL.Image.open(photo / name)) for name in ("photo.png", "out.png", "mask.png"))
     outside = (mask == 0).expand_as(before)
     assert torch.equal(before[outside], after[outside])
@@ -53,8 +59,8 @@ def test_edit_speaks_json(photo, sd1_folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--kind", "blur"], "--kind must be one of contrast, brightness, color"),
-        (["--alpha", "-3"], "`alpha` of Contrast"),
+        (["--kind", "blur"], "--kind must be among contrast, brightness, color"),
+        (["--alpha", "-3"], "--contrast: `alpha` of Contrast"),
         (["--saliency-map", "absent.png"], "absent.png is not a readable image"),
         (["--editor", "nowhere"], "there is no such folder"),
     ],
@@ -65,6 +71,81 @@ def test_mistakes_are_one_line_and_exit_with_two(photo, sd1_folder, options, wor
     assert result.exit_code == 2
     assert words in result.output
     assert not (photo / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "pixels", "words"),
+    [
+        ((), 0, "the saliency map is 0 everywhere"),
+        (("--alpha", "1"), 255, "α = 1 changes nothing"),
+    ],
+)
+def test_nothing_to_edit_exits_with_three_and_writes_nothing(photo, sd1_folder, options, pixels, words):
+    PIL.Image.new("L", (64, 48), pixels).save(photo / "flat.png")
+    before = sorted(photo.iterdir())
+    result = augsal(
+        *("edit", photo / "photo.png", "--saliency-map", photo / "flat.png", "--out", photo / "out.png", *options),
+        *("--mask-out", photo / "mask.png", "--editor", sd1_folder),
+    )
+    assert result.exit_code == 3
+    assert f"nothing was edited: {words}" in result.stderr
+    assert sorted(photo.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--out", "photo.png"), "photo.png is an input of this command"),
+        (("--out", "map.png", "--overwrite"), "map.png is an input of this command"),
+        (("--out", "other.png"), "other.png exists already"),
+        (("--out", "out.png", "--mask-out", "./out.png"), "--out and --mask-out name one file"),
+        (("--out", "out.txt"), "--out must end in .png, .jpg"),
+        (("--out", "out.png", "--mask-out", "mask.json"), "--mask-out must end in .png"),
+        (("--out", "other.png/out.png"), "is a file, so that"),
+        (("--out", "out.png", "--device", "cuda:77"), "--device must be auto, cpu"),
+        (("--out", "out.png", "--color", "blue"), "--color is the target of --kind color"),
+        (("--out", "out.png", "--kind", "contrast,brightness"), "--kind must be one kind"),
+    ],
+)
+def test_edit_refuses_before_it_works(photo, monkeypatch, options, words):
+    monkeypatch.chdir(photo)
+    PIL.Image.new("RGB", (4, 4)).save("other.png")
+    before = {path: path.read_bytes() for path in photo.iterdir()}
+    result = augsal("edit", "photo.png", "--saliency-map", "map.png", "--editor", "nowhere", *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert {path: path.read_bytes() for path in photo.iterdir()} == before
+
+
+def test_calibrate_on_a_data_set_measures_its_images_and_not_its_maps(tmp_path):
+    augsal("scenes", "--out", tmp_path / "scenes", "--count", "3", "--size", "32")
+    assert [path.suffix for path in images_of(tmp_path / "scenes")] == [".jpg"] * 3
+    (tmp_path / "loose" / "deep").mkdir(parents=True)
+    PIL.Image.new("RGB", (4, 4)).save(tmp_path / "loose" / "deep" / "a.png")
+    assert images_of(tmp_path / "loose") == [tmp_path / "loose" / "deep" / "a.png"]
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert augsal("--version").stdout == f"augsal-transforms {version('augsal-transforms')}\n"
+    assert augsal_transforms.__version__ == version("augsal-transforms")
+
+
+def test_help_lists_what_the_package_knows_and_shows_the_names_of_extras():
+    assert "auto, or one of salicon, mit1003, cat2000, plain" in " ".join(augsal("check-data", "--help").output.split())
+    assert "salicon, tuebingen, mit_matlab, augsal" in " ".join(augsal("evaluate", "--help").output.split())
+    shown = " ".join(augsal("generate", "--help").output.split())
+    assert "(the extra [ray])" in shown
+    assert "contrast, brightness, color, or MODULE:KIND" in " ".join(augsal("edit", "--help").output.split())
+
+
+@pytest.mark.parametrize("command", [command.name or command.callback.__name__ for command in app.registered_commands])
+def test_json_is_a_flag_of_every_command_and_editor_and_device_have_one_default(command):
+    group = typer.main.get_command(app)
+    options = {option.name: option for option in group.commands[command.replace("_", "-")].params}
+    assert options["as_json"].is_flag
+    if command != "doctor":  # there it is a model that must be there
+        assert "editor" not in options or options["editor"].default == "sd-v1-5"
+    assert "device" not in options or options["device"].default == "auto"
 
 
 def test_calibrate_measures_a_model_and_writes_beside_it_or_elsewhere(tmp_path):
@@ -87,7 +168,15 @@ def test_calibrate_measures_a_model_and_writes_beside_it_or_elsewhere(tmp_path):
 def test_calibrating_on_nothing_says_what_is_needed(tmp_path, sd1_folder):
     result = augsal("calibrate", "--editor", sd1_folder, "--data", tmp_path)
     assert result.exit_code == 2
-    assert "32 or more" in result.output
+    assert "32 images or more" in result.output
+
+
+@pytest.mark.parametrize("options", [("--size", "0"), ("--count", "-3"), ("--count", "0"), ("--size", "9999999")])
+def test_sizes_and_counts_of_scenes_are_checked(tmp_path, options):
+    result = augsal("scenes", "--out", tmp_path / "scenes", *options)
+    assert result.exit_code == 2
+    assert options[0] in result.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_scenes_are_written_as_a_data_set_and_never_over_another(tmp_path):
@@ -105,7 +194,7 @@ def test_evaluate_scores_a_model_and_a_folder_of_its_maps_alike(tmp_path, monkey
     (tmp_path / "own_model.py").write_text("def centre(image):\n    return image[:1] * 0 + image.mean(0, True)\n")
     augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--split", "val", "--size", "48")
     options = ("--data", tmp_path / "scenes", "--edition", "series 0", "--preset", "mit_matlab")
-    result = augsal("evaluate", "--model", "own_model:centre", *options, "--json", tmp_path / "scores.json")
+    result = augsal("evaluate", "--model", "own_model:centre", *options, "--out", tmp_path / "scores.json")
     assert result.exit_code == 0, result.output
     assert "own_model:centre on" in result.stdout
     assert "edition series 0: 2 images, 384 fixations; definitions of 'mit_matlab'" in result.stdout
@@ -116,10 +205,31 @@ def test_evaluate_scores_a_model_and_a_folder_of_its_maps_alike(tmp_path, monkey
         pixels = np.asarray(PIL.Image.open(path), float).mean(2)
         (tmp_path / "maps").mkdir(exist_ok=True)
         PIL.Image.fromarray(pixels.round().astype("uint8")).save(tmp_path / "maps" / f"{path.stem}.png")
-    assert augsal("evaluate", "--pred", "maps", *options, "--json", tmp_path / "stored.json").exit_code == 0
+    assert augsal("evaluate", "--pred", "maps", *options, "--out", tmp_path / "stored.json").exit_code == 0
     stored = json.loads((tmp_path / "stored.json").read_text())
     for metric in ("cc", "sim", "kld", "nss"):
         assert stored["metrics"][metric]["mean"] == pytest.approx(scores["metrics"][metric]["mean"], abs=5e-3)
+
+
+def test_evaluate_writes_over_no_file_and_refuses_before_it_works(tmp_path):
+    (tmp_path / "map.png").write_bytes(b"kept")
+    result = augsal("evaluate", "--data", tmp_path / "nowhere", "--model", "bundled", "--out", tmp_path / "map.png")
+    assert result.exit_code == 2
+    assert "map.png exists already" in result.stderr
+    assert (tmp_path / "map.png").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("code", ["raise ValueError('at import')", "def f(image):\n    return image.nothing"])
+def test_an_exception_of_the_users_own_model_is_shown_with_its_traceback(tmp_path, monkeypatch, code):
+    name = f"own_model_{len(code)}"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / f"{name}.py").write_text(code)
+    augsal("scenes", "--out", tmp_path / "scenes", "--count", "1", "--size", "48")
+    result = augsal("evaluate", "--data", tmp_path / "scenes", "--model", f"{name}:f")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+    assert f"{name}.py" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from augsal_transforms.cli import app
-from augsal_transforms.cli.examine import examine
+from augsal_transforms.cli.doctor import examine
 
 
 def found(findings, what):

@@ -60,7 +60,7 @@ def test_mistakes_are_one_line_and_exit_with_two(tmp_path, monkeypatch, options,
     assert words in result.output
 
 
-def test_a_picture_that_cannot_be_drawn_does_not_take_the_table_with_it(tmp_path):
-    result = augsal("shift", write_study(tmp_path / "study", RISE), "--plot", tmp_path / "shift.doc")
+def test_a_figure_of_an_unknown_format_is_refused_before_the_study_is_read(tmp_path):
+    result = augsal("shift", tmp_path / "nowhere", "--plot", tmp_path / "shift.doc")
     assert result.exit_code == 2
-    assert "+0.500" in result.stdout
+    assert "--plot must end in .png, .pdf, .svg, got" in result.stderr

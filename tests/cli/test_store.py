@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 
 import pytest
 from helpers.datasets import write_folder
@@ -8,7 +9,9 @@ from typer.testing import CliRunner
 
 from augsal_transforms import Brightness, Color, Contrast, EditStore
 from augsal_transforms.cli import app
-from augsal_transforms.cli.generate import open_editor, parse_edits
+from augsal_transforms.cli.generate import open_editor
+from augsal_transforms.cli.kinds import parse_edits
+from augsal_transforms.editor.edits import KINDS
 
 
 @pytest.fixture
@@ -28,12 +31,17 @@ def augsal(*arguments):
         ({"kinds": "color", "color": "red,blue:0.3:0.5"}, [Color(("red", "blue"), (0.3, 0.5))]),
         ({"kinds": "color", "color": "red:0.4"}, [Color("red", 0.4)]),
         ({"kinds": "color", "color": "red"}, [Color("red")]),
+        (
+            {"kinds": "contrast=1.5, color=red,blue:0.3:0.5,brightness"},
+            [Contrast(1.5), Color(("red", "blue"), (0.3, 0.5)), Brightness()],
+        ),
+        ({"kinds": "color=pink,green"}, [Color(("pink", "green"))]),
         ({"kinds": "brightness", "brightness": "-0.2:-0.1"}, [Brightness((-0.2, -0.1))]),
     ],
 )
 def test_kinds_and_strengths_are_read_as_they_are_typed(options, expected):
-    defaults = {"kinds": "contrast,brightness,color", "contrast": "1.2:1.8", "brightness": "0.05:0.25"}
-    assert parse_edits(**{**defaults, "color": "0.3:0.8", **options}) == expected
+    strengths = {kind: text for kind, text in options.items() if kind != "kinds"}
+    assert parse_edits(options.get("kinds", "contrast,brightness,color"), "--kinds", strengths) == expected
 
 
 def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
@@ -42,8 +50,8 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
     told = augsal(*given, "--dry-run", "--json")
     estimate = json.loads(told.stdout)
     assert (estimate["images"], estimate["edits"]) == (3, 9)
-    assert list(EditStore(tmp_path / "store").records()) == []
-    assert "9 edits of 3 images are lacking" in augsal(*given, "--dry-run").stdout
+    assert not (tmp_path / "store").exists()
+    assert "9 edits of 3 images are to be made" in augsal(*given, "--dry-run").stdout
     assert "made 6 · reused 0 · refused 0 · failed 0" in augsal(*given, "--limit", 2).stdout
     (data / "images" / "train" / "photo-2.png").write_bytes(b"no image")
     result = augsal(*given, "--json")
@@ -55,21 +63,79 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
     ("options", "words"),
     [
         (["--kinds", "blur"], "--kinds must be among contrast, brightness, color"),
-        (["--contrast", "strong"], "--contrast must be a strength or low:high"),
+        (["--contrast", "strong"], "--contrast: "),
         (["--contrast", "9"], "`alpha` of Contrast"),
         (["--color", "mauve:0.3"], "`color` must be among"),
+        (["--kinds", "contrast,contrast=1.5"], "names 'contrast' twice"),
+        (["--kinds", "contrast=1.5", "--contrast", "1.2"], "name two strengths"),
+        (["--kinds", ""], "--kinds must name an edit"),
+        (["--kinds", "no_module_here:blur"], "there is no module 'no_module_here'"),
+        (["--device", "tpu-9"], "--device must be auto, cpu"),
+        (["--store", "file/store"], "is a file, so that"),
         (["--shard", "3/2"], "--shard must be i/n"),
         (["--engine", "spark"], "--engine must be scan or ray"),
         (["--dtype", "int8"], "--dtype must be auto"),
         (["--data", "nowhere"], "nowhere is not a folder"),
     ],
 )
-def test_mistakes_in_generate_are_one_line_and_exit_with_two(tmp_path, sd1_folder, options, words):
+def test_mistakes_in_generate_are_one_line_and_exit_with_two(tmp_path, monkeypatch, sd1_folder, options, words):
     data = write_folder(tmp_path / "data", 1)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
     given = ["--data", data, "--store", tmp_path / "store", "--editor", sd1_folder, "--device", "cpu"]
     result = augsal("generate", *given, *options)
     assert result.exit_code == 2
     assert words in result.output
+    assert not (tmp_path / "store").exists()
+
+
+BLUR = """
+from dataclasses import dataclass
+import torch
+from augsal_transforms.editor.edits import Edit
+
+@dataclass(frozen=True)
+class Blur(Edit):
+    kind = "cli_toy_blur"
+    identity = 0.0
+    alpha_range = (0.0, 1.0)
+    alpha_span = 1.0
+    alpha: float | tuple[float, float] = (0.5, 1.0)
+
+    def edit_latent(self, latent, latent_mask, properties, calibration, config):
+        return torch.lerp(latent, latent.mean((-2, -1), keepdim=True), self.alpha_value * latent_mask)
+"""
+
+
+@pytest.fixture
+def known_kinds():
+    known = dict(KINDS)
+    yield
+    KINDS.clear()
+    KINDS.update(known)
+
+
+@pytest.mark.usefixtures("known_kinds")
+def test_a_kind_from_a_module_of_the_users_is_made_and_used_for_one_image(tmp_path, monkeypatch, sd1_folder):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "my_blur_for_the_cli.py").write_text(BLUR)
+    data, made = write_folder(tmp_path / "data", 1), ("--editor", sd1_folder, "--device", "cpu")
+    kinds = ("--kinds", "contrast=1.5,my_blur_for_the_cli:cli_toy_blur=0.5")
+    result = augsal("generate", "--data", data, "--store", "store", *made, *kinds)
+    assert result.exit_code == 0, result.output
+    assert "made 2 · reused 0" in result.stdout
+    one = (
+        "edit",
+        data / "images/train/photo-0.png",
+        "--saliency-map",
+        data / "maps/train/photo-0.png",
+        "--out",
+        "e.png",
+    )
+    result = augsal(*one, *made, "--kind", "cli_toy_blur", "--alpha", 0.75)
+    assert result.exit_code == 0, result.output
+    assert "cli_toy_blur α = 0.75 in" in result.stdout
 
 
 def test_verify_names_what_is_damaged_and_repair_deletes_it(store):

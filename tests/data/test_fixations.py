@@ -13,7 +13,7 @@ from augsal_transforms.data.fixation_files import read_fixation_file, read_fixat
 from augsal_transforms.data.fixations import FixatedFolder, count_fixations, read_fixations
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.scenes.observer import fixate
-from augsal_transforms.scenes.scenes import render_scene
+from augsal_transforms.scenes.scenes import render_scene, series_of, viewers_of
 from augsal_transforms.scenes.writer import write_scenes
 
 NAME = "COCO_train2014_000000000009"
@@ -216,8 +216,9 @@ def test_fixations_are_counted_per_pixel():
 def test_a_folder_of_scenes_gives_back_the_observer_s_fixations(tmp_path, split):
     write_scenes(tmp_path, 2, split=split, seed=5, size=48)
     dataset = FixatedFolder(tmp_path, split)
-    scene = render_scene(1, 5, 48)
-    assert torch.equal(dataset.fixations(dataset.names[1]), fixate(scene.image, scene.objects, seed=1))
+    scene = render_scene(1, series_of(5, split), 48)
+    viewers = viewers_of(1, 5, split)
+    assert torch.equal(dataset.fixations(dataset.names[1]), fixate(scene.image, scene.objects, seed=viewers))
     assert dataset.fixations("another").shape == (0, 2)
 
 

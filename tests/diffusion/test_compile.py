@@ -73,13 +73,6 @@ def test_all_noise_levels_share_what_is_compiled(compiled, editor):
     assert len(NOTED) == 1  # the inversion's first pass, which neither records nor injects
 
 
-def test_crops_are_decoded_as_they_are(compiled, editor):
-    config = EditConfig(decode="crop", batch_size=4)
-    for start in range(2):
-        check_alike(replace(compiled, config=config), replace(editor, config=config), 3, start)
-    assert len(NOTED) == 1  # the decoder whose norms are recorded
-
-
 def test_features_are_read_off_a_network_that_was_compiled_without(compiled):
     unet, count = compiled.model.unet, sum(map(len, decoder_convolutions(compiled.model.unet)))
     given = torch.rand(4, 4, 24, 32), torch.tensor([201]), torch.rand(4, 77, 32)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from augsal_transforms.editor.constraint import allowed_strength, measure_std
+from augsal_transforms.editor.constraint import allowed_strength, measure_std, property_bounds
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 
 
@@ -62,6 +62,13 @@ def test_without_bounds_every_edit_is_allowed_in_full():
     )
     assert strength.tolist() == [1, 1]
     assert index.tolist() == [-1, -1]
+
+
+def test_no_bound_is_no_bound_for_a_property_that_never_varied_too():
+    # 0 · ∞ is not a number, and a bound that is none makes black images.
+    std = torch.tensor([0.0, 0.25])
+    assert property_bounds(std, math.inf).tolist() == [math.inf, math.inf]
+    assert property_bounds(std, 2.0).tolist() == [0.0, 0.5]
 
 
 def test_bounds_of_zero_allow_nothing():

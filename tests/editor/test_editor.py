@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
 from augsal_transforms.diffusion.letterbox import Letterbox, keep_mean
 from augsal_transforms.diffusion.model import load_model
-from augsal_transforms.editor.passes import source_pass, target_pass
+from augsal_transforms.editor.passes import decode_residual, denoise, source_pass, target_pass
 from augsal_transforms.editor.results import Source
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 
@@ -46,13 +46,13 @@ def test_a_null_edit_returns_the_input(editor, edit, config):
 @pytest.mark.parametrize("folder", ["sd1_folder", "sd2_folder"])
 @pytest.mark.parametrize("config", [EditConfig(), EditConfig.paper()], ids=["one step", "paper"])
 def test_an_edit_that_changes_the_latent_by_nothing_changes_the_image_by_nothing(folder, config, request):
-    """The whole path, inversion and all, on Z_E = Z: the source's own error is added back."""
+    """The whole path, with inversion, on Z_E = Z: the error of the source pass is added back."""
     editor = SaliencyEditor.from_pretrained(str(request.getfixturevalue(folder)), config=config)
     (analysis,) = editor.analyse([picture()], [blob()], ["a red dog"])
     nothing = torch.zeros(1, 1, 32)
     with torch.no_grad():
-        output = editor.denoise([analysis], analysis.latent, nothing, [0.0])
-        residual = editor.residual([analysis], output)
+        output = denoise(editor.model, config, [analysis], analysis.latent, nothing, [0.0])
+        residual = decode_residual(editor.model, [analysis], output)
     assert residual.abs().max() < 1e-5
     assert editor.config.steps == len(analysis.trajectory)
 
@@ -134,7 +134,7 @@ def test_images_of_different_sizes_and_shapes_go_together(editor):
     assert [result.region_source for result in results] == ["saliency_map", "word", "saliency_map", "word", "word"]
 
 
-def test_the_canvas_keeps_aspect_and_pads_to_what_the_networks_need():
+def test_the_letterbox_keeps_aspect_and_pads_to_what_the_networks_need():
     letterbox = Letterbox.plan((480, 640), 512, 64)
     assert letterbox.inner == (443, 591)
     assert letterbox.outer == (448, 640)
@@ -206,7 +206,7 @@ def test_contrast_keeps_the_regions_mean_color(editor):
 
 
 def counted(editor, run):
-    """How many images each network saw."""
+    """The number of images that went through each network."""
     seen = {"unet": 0, "encode": 0, "decode": 0}
 
     def count(name):
@@ -230,7 +230,7 @@ def test_j_edits_cost_one_analysis_and_j_passes(editor, edits):
 
 
 class Waits(TorchFunctionMode):
-    """Counts how often Python asks a tensor for a number, which on a GPU waits for everything before it."""
+    """Counts the calls that ask a tensor for a number: on a GPU each waits for everything before it."""
 
     ASKING = ("item", "tolist", "__bool__", "__int__", "__float__", "__index__")
 
@@ -259,7 +259,7 @@ def test_the_host_waits_for_the_device_once_a_batch_and_not_for_each_image(edito
 
 @pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_no_pass_of_a_network_waits_for_the_device(sd1_folder, device):
-    """On meta no tensor has a number to give; a GPU's driver is told to refuse to wait, copies included."""
+    """A tensor on meta has no values, so asking for one fails; on a GPU, torch makes every wait an error."""
     model = load_model(sd1_folder, device=torch.device(device), dtype=torch.float32)
     images, context, inserted = (torch.rand(size, device=device) for size in ((2, 3, 96, 128), (2, 77, 32), (2, 1, 32)))
     wait = torch.cuda.set_sync_debug_mode if device == "cuda" else lambda mode: None
@@ -307,7 +307,7 @@ def test_one_analysis_serves_many_edits(editor):
         assert (one(editor, edit).image - result.image).abs().max() < 1e-4
 
 
-def test_the_account_of_an_edit_is_complete(editor):
+def test_the_metadata_of_an_edit_is_complete(editor):
     result = one(editor, Color("blue", 0.6), seed=11)
     assert (result.kind, result.color, result.alpha, result.seed) == ("color", "blue", 0.6, 11)
     assert result.word in ("red", "dog", "street")
@@ -319,6 +319,15 @@ def test_the_account_of_an_edit_is_complete(editor):
     )  # 96 × 128 at about 128² pixels is 111 × 148, padded 112 × 160, eight pixels a cell
     assert tuple(result.properties_before) == tuple(result.properties_after) == PROPERTIES
     assert result.properties_before != result.properties_after
+
+
+def test_an_edit_prints_on_one_line(editor):
+    result = one(editor, Color("blue", 0.6))
+    assert repr(result) == (
+        f"EditedImage(kind='color', color='blue', word={result.word!r}, alpha=0.6, strength={result.strength:.3g}, "
+        f"bound_by={result.bound_by!r}, size=96×128)"
+    )
+    assert "\n" not in str([result])
 
 
 def test_punctuation_and_pieces_do_not_move_the_word(editor):
@@ -425,13 +434,9 @@ def test_stable_diffusion_edits_a_picture():
         (([torch.rand(3, 8, 8) * 255], [blob()], None, [Contrast(1.5)]), ValueError, "before Normalize"),
         ((["photo.jpg"], [blob()], None, [Contrast(1.5)]), TypeError, r"`images\[0\]` must be a tensor"),
         (([picture()], [blob(), blob()], None, [Contrast(1.5)]), ValueError, "one per image"),
-        (([picture()], [torch.rand(96, 128)], None, [Contrast(1.5)]), ValueError, r"`saliency_maps\[0\]`"),
-        (([picture()], [blob() * float("nan")], None, [Contrast(1.5)]), ValueError, "finite"),
         (([picture()], [blob()], "a dog", [Contrast(1.5)]), TypeError, "`prompts` must be a list"),
         (([picture()], [blob()], ["a", "b"], [Contrast(1.5)]), ValueError, "`prompts` must have one entry"),
         (([picture()], [blob()], None, Contrast(1.5)), TypeError, "`edits` must be a list"),
-        (([picture()], [blob()], None, ["contrast"]), TypeError, "`edits`"),
-        (([picture()], [blob()], None, [[1.5]]), TypeError, "must hold Contrast, Brightness or Color"),
     ],
 )
 def test_errors_name_the_argument(editor, arguments, error, words):

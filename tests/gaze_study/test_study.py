@@ -35,9 +35,9 @@ def test_images_that_nobody_looked_at_stay_and_are_counted(tmp_path):
 def test_fixations_outside_the_image_are_left_out_and_counted(tmp_path):
     folder = write_study(tmp_path, RISE)
     with (folder / "fixations.csv").open("a") as file:
-        file.write("a,-0.1,0\na,2,1\npractice,1,1\n")
+        file.write("a,-0.1,0\na,20,1\na,3,\npractice,1,1\n")
     found = read_study(folder)
-    assert (found.fixations, found.outside) == (36, 2)
+    assert (found.fixations, found.outside) == (36, 3)
     assert found.changes[0].change == 0
 
 
@@ -46,10 +46,11 @@ def test_fixation_maps_do_as_well_as_a_table(tmp_path):
     (folder / "fixations.csv").unlink()
     (folder / "fixations").mkdir()
     for name, fixated in (("a", [0, 1]), ("a-1.5", [0, 2]), ("b", [1, 3]), ("b-1.5", [0, 1, 2])):
-        fixation_map = np.zeros(4, np.uint8)
-        fixation_map[fixated] = 255
-        PIL.Image.fromarray(fixation_map.reshape(2, 2)).save(folder / "fixations" / f"{name}.png")
-    # Left are pixels 0 and 2: shares 1 → 2, and 0 → 4/3.
+        fixation_map = np.zeros((20, 20), np.uint8)
+        for pixel in fixated:
+            fixation_map[divmod(pixel, 2)[0] * 10, pixel % 2 * 10] = 255
+        PIL.Image.fromarray(fixation_map).save(folder / "fixations" / f"{name}.png")
+    # Corners of quarters; left are those of 0 and 2: shares 1 → 2, and 0 → 4/3.
     assert [change.change for change in read_study(folder).changes] == pytest.approx([1, 4 / 3])
 
 
@@ -71,14 +72,14 @@ def test_an_edit_s_own_mask_goes_before_its_original_s(tmp_path):
             lambda f: write_table(f / "fixations.csv", ("image", "x", "y"), [("z", 1, 1)]),
             "no fixation of an image that",
         ),
-        (lambda f: write_table(f / "fixations.csv", ("x", "y", "image"), [(1, 1)]), "line 2: .*got None"),
+        (lambda f: write_table(f / "fixations.csv", ("x", "y", "image"), [(1, 1)]), "no fixation of an image that"),
         (lambda f: edits(f, ("z-2", "z", "contrast", 2)), "line 2: there is neither"),
         (lambda f: edits(f, ("a-2", "a", "color", 2), ("a-2", "a", "color", 3)), "'a-2' more than once"),
         (lambda f: edits(f, ("a", "a", "color", 2)), "'a' more than once"),
         (lambda f: (f / "fixations.csv").unlink(), "has no fixations of what edits.csv names"),
         (
             lambda f: PIL.Image.new("L", (3, 2), 255).save(f / "masks" / "a-1.8.png"),
-            r"must have \(2, 2\) \(H, W\) as its original's",
+            r"must have \(20, 20\) \(H, W\) as its original's",
         ),
     ],
 )
@@ -97,8 +98,12 @@ def test_fixations_of_another_frame_are_refused(tmp_path):
     folder = write_study(tmp_path, RISE)
     (folder / "fixations.csv").unlink()
     (folder / "fixations").mkdir()
-    PIL.Image.new("L", (4, 4), 255).save(folder / "fixations" / "a.png")
-    with pytest.raises(ValueError, match=r"'a' lie in a frame of \(4, 4\), its mask is \(2, 2\)"):
+    other_size = np.zeros((40, 40), np.uint8)
+    other_size[3, 5] = 255
+    PIL.Image.fromarray(other_size).save(folder / "fixations" / "a.png")
+    with pytest.raises(
+        ValueError, match=r"fixations of 'a' were recorded in a frame of \(40, 40\) \(H, W\), its image has \(20, 20\)"
+    ):
         read_study(folder)
 
 

@@ -1,17 +1,23 @@
-"""A study of people on disk, of 2×2 images whose left half is edited; how many of four fixations hit it is given."""
+"""A study of people on disk: images of 20×20 whose left half is edited, each with four fixations."""
 
 import csv
 
 import numpy as np
 import PIL.Image
 
-HALF = np.array([[255, 0], [255, 0]], np.uint8)
+SIZE = 20
+HALF = np.repeat([[255, 0]], SIZE // 2, axis=1).repeat(SIZE, axis=0).astype(np.uint8)
 
 
 def write_study(folder, hits, alphas=(1.2, 1.8), kind="contrast"):
-    """``hits``: for each original, how many of four fixations are left, before and after each edit; ``None``: unseen.
+    """Write a study.
 
-    Half of the fixations are a share of 1, so a hit more is a change of 0.5.
+    Args:
+        folder: The study's folder.
+        hits: By original: number of its four fixations in the left half, before and after each edit; ``None`` for an
+            image without fixations. One more of four, on half of the image, is a change of (1/4) / (1/2) = 0.5.
+        alphas: α of the edits.
+        kind: Kind of the edits.
     """
     (folder / "masks").mkdir(parents=True)
     edits, fixations = [], []
@@ -21,7 +27,7 @@ def write_study(folder, hits, alphas=(1.2, 1.8), kind="contrast"):
         edits += [(name, original, kind, alpha) for name, alpha in zip(names[1:], alphas, strict=True)]
         for name, count in zip(names, counts, strict=True):
             left = range(0) if count is None else range(4)
-            fixations += [(f"{name}.png", 0.5 if n < count else 1.5, n % 2 + 0.25) for n in left]
+            fixations += [(f"{name}.png", 5.5 if n < count else 15.5, 4 * n + 3.25) for n in left]
     write_table(folder / "edits.csv", ("edit", "original", "kind", "alpha"), edits)
     write_table(folder / "fixations.csv", ("image", "x", "y"), fixations)
     return folder

@@ -8,6 +8,7 @@ from helpers.samples import scene
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor, SaliencyPredictor
 from augsal_transforms.diffusion.batching import seeded_noise
+from augsal_transforms.editor.passes import denoise
 from augsal_transforms.photometry import PROPERTIES, to_unit_range
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.gate import secant_strength
@@ -73,7 +74,7 @@ def test_a_gate_that_must_bind_binds_where_its_readings_say(editor, keen):
     edited_latent = wanted.edit_latent(
         analysis.latent, analysis.latent_mask, analysis.properties[None], editor.calibration, editor.config
     )
-    output = editor.denoise([analysis], edited_latent, model.empty_token, [0.0])
+    output = denoise(model, editor.config, [analysis], edited_latent, model.empty_token, [0.0])
     noise = seeded_noise([raw["image"]], [0], analysis.latent)
 
     def tell(seen, latent):
@@ -81,7 +82,7 @@ def test_a_gate_that_must_bind_binds_where_its_readings_say(editor, keen):
         return keen.gate.photometric(keen.gate.low(taps, embedding, latent), analysis.latent_mask)[0, 0]
 
     before, after = tell(analysis.latent, analysis.latent), tell(edited_latent, output)
-    assert torch.allclose(analysis.told, before, rtol=1e-4)
+    assert torch.allclose(analysis.readout_properties, before, rtol=1e-4)
     expected = 2 * editor.calibration.std[3] / (after - before)[3].abs()
     assert result.strength == pytest.approx(expected.item(), rel=1e-3)
     assert 0 < result.strength < 0.9
@@ -139,8 +140,8 @@ def test_it_costs_no_pass_of_the_networks_and_leaves_no_hook(keen):
 def test_an_analysis_keeps_six_numbers_and_no_features(keen):
     raw = scene()
     (analysis,) = keen.analyse([raw["image"]], [raw["saliency_map"]])
-    assert analysis.told.shape == (6,)
-    assert analysis.told.untyped_storage().nbytes() <= 8 * 6 * 4
+    assert analysis.readout_properties.shape == (6,)
+    assert analysis.readout_properties.untyped_storage().nbytes() <= 8 * 6 * 4
 
 
 def test_neither_order_nor_company_changes_what_a_gate_allows(keen):

@@ -1,0 +1,27 @@
+"""Options that several commands share: one name, one help text and one default each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EDITOR = "sd-v1-5"  # for photographs; 'bundled' knows rendered scenes alone
+DEVICE = "auto"
+
+DataFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The data set's folder.")]
+Data = Annotated[Path, typer.Option(help="The data set's folder.")]
+Store = Annotated[Path, typer.Option(help="The store's folder.")]
+Split = Annotated[str, typer.Option(help="train or val. A data set without splits is all train.")]
+LayoutName = Annotated[str, typer.Option(help="auto, or one of {layouts}.")]
+Editor = Annotated[
+    str,
+    typer.Option(
+        help="sd-v1-5 (for photographs, 4 GB from the hub), bundled (for rendered scenes, offline), the folder of a "
+        "Stable Diffusion 1.x or 2.x pipeline, or a hub id."
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto (this process's GPU, or else the CPU), cpu, cuda, cuda:1 or mps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
