@@ -23,7 +23,7 @@ from torch import Tensor
 from augsal_transforms.data.images import read_image, to_rgb_image
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import keyed_generator
-from augsal_transforms.store.records import image_hash
+from augsal_transforms.store.keys import image_hash
 from augsal_transforms.store.store import EditStore, draw_edit
 
 CHANNELS = 7

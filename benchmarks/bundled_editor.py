@@ -1,10 +1,9 @@
-"""What the bundled editor does on held-out scenes, with the figure that was asked for beside each.
+"""Measure the bundled editor on held-out scenes, and compare each figure with the bar that was set before.
 
     python benchmarks/bundled_editor.py [--photographs DIR …] [--json FILE]
 
-Scenes are of a series that nothing was trained or tuned on. Photographs, where a folder is given, are
-centre crops at 128 px. ``--editor`` measures another model trained on scenes. Needs scipy
-(`pip install -e ".[dev,salicon]"`).
+The scenes are of a series that nothing was trained or tuned on. Photographs are centre crops at 128 px. ``--editor``
+measures another model trained on scenes. Needs scipy (`pip install -e ".[salicon]"`).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from augsal_transforms.editor.region import refine_region, select_region, soft_t
 from augsal_transforms.gaze_study.synthetic import SERIES, ObservedScene
 from augsal_transforms.photometry import photometric_properties, weighted_mean
 
-CORE = 0.9  # where the edit mask is above this, an edit should arrive whole
+CORE = 0.9  # where the edit mask is above this, the whole edit should arrive
 CELLS = 16  # side of the attention maps
 
 
@@ -44,7 +43,7 @@ def edit(editor: SaliencyEditor, samples: list[ObservedScene], edits: list[Any])
 
 
 def reconstruction(editor: SaliencyEditor, images: Tensor, name: str, bar: float) -> tuple[Figure, float]:
-    """The VAE against the best linear code of the same size: PCA of its patches to its channels, on these images."""
+    """Compare the VAE with the best linear code of the same size: the PCA of patches of these images."""
     decoded = torch.cat([editor.model.decode(editor.model.encode(chunk)) for chunk in images.split(8)]).clamp(0, 1)
     ours = psnr(decoded - images)
     side, channels = editor.model.downsampling, int(editor.model.vae.config.latent_channels)
@@ -62,7 +61,7 @@ def psnr(error: Tensor) -> float:
 
 @dataclass
 class RegionScores:
-    """For each scene whose caption names the object under the peak: hit or miss of its word, and IoU of M with it."""
+    """Scores of the scenes whose caption names the object under the peak: whether its word was chosen, and IoU of M."""
 
     hits: list[bool]
     possible: list[bool]  # with the objects' own masks for C
@@ -94,7 +93,7 @@ def score_regions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Regio
 
 
 def regions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
-    """Which word Eq. 8 chooses and how well M lies on its object, beside an attention that knows the object."""
+    """Measure the word of Eq. 8 and the IoU of M, and compare them with attention that is the object's own mask."""
     scores = score_regions(editor, samples)
     count = len(scores.hits)
     value = f"{scores.word:.1%} of {count} scenes; with the objects' own masks for C {sum(scores.possible) / count:.1%}"
@@ -105,7 +104,7 @@ def regions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Fi
 
 
 def largest_overlap(sample: ObservedScene) -> str:
-    """The named object that Eq. 8 chooses when C is the objects' masks: its sum can favour another than the peak."""
+    """Find the object that Eq. 8 chooses if C is the objects' masks; its sum can prefer another one than the peak's."""
     named = [thing for thing in sample.scene.objects if thing.named]
     return max(named, key=lambda thing: (sample.saliency_map[0] * thing.mask).sum().item()).kind
 
@@ -116,7 +115,7 @@ def overlap(edit_mask: Tensor, mask: Tensor) -> float:
 
 
 def oracle_mask(editor: SaliencyEditor, sample: ObservedScene) -> Tensor:
-    """The edit mask that the same rule makes of the object's own mask in place of C."""
+    """Compute the edit mask that results from the object's own mask in place of C."""
     assert sample.peak is not None
     attention = resize(sample.peak.mask[None].float(), (CELLS, CELLS))
     region, _ = select_region(attention[None], F.adaptive_avg_pool2d(sample.saliency_map, CELLS)[None])
@@ -125,7 +124,7 @@ def oracle_mask(editor: SaliencyEditor, sample: ObservedScene) -> Tensor:
 
 
 def directions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
-    """What arrives in the core of the mask, with the two-sigma rule off."""
+    """Measure what the edits change in the core of the mask, with the two-sigma rule off."""
     free = replace(editor, config=replace(editor.config, max_std=math.inf))
     names = list(COLORS)
     edits = [[Brightness(0.15), Contrast(1.5), Color(names[n % len(names)], 0.6)] for n in range(len(samples))]
@@ -165,14 +164,14 @@ def directions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator
 
 
 def hue_distance(rgb: Tensor, color: str) -> float:
-    """Distance on the hue circle to a named colour, in turns."""
+    """Compute the distance to a named colour on the hue circle, in turns."""
     hues = [colorsys.rgb_to_hsv(*x)[0] for x in (rgb.clamp(0, 1).tolist(), COLORS[color])]
     distance = abs(hues[0] - hues[1])
     return min(distance, 1 - distance)
 
 
 def speed(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
-    """One edit an image, analysis included: the median of five runs."""
+    """Measure one edit per image, analysis included: the median of five runs."""
     for batch, bar in ((1, 0.30), (8, 0.20)):
         edits: list[Any] = [Contrast(1.5), Brightness(0.15), Color("red", 0.5)]
         jobs = samples[:batch], [edits[n % 3] for n in range(batch)]
@@ -188,7 +187,7 @@ def speed(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figu
 
 
 def photographs(folders: list[Path]) -> Tensor:
-    """Centre crops at 128 px, (N, 3, 128, 128) in [0, 1]."""
+    """Read centre crops at 128 px, (N, 3, 128, 128) in [0, 1]."""
     crops = []
     for path in (path for folder in folders for path in list_images(folder)):
         image = to_rgb_image(read_image(path)).as_subclass(Tensor)
@@ -223,7 +222,7 @@ def main() -> None:
     parser.add_argument("--editor", default="bundled")
     parser.add_argument("--photographs", type=Path, nargs="*", help="folders of photographs, searched below")
     parser.add_argument("--scenes", type=int, default=400)
-    parser.add_argument("--json", type=Path, help="where the figures go too")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     report(measure(options), options.json)
 

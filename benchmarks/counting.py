@@ -1,4 +1,4 @@
-"""What a method costs: forwards by hooks, operations by torch's counter, time, memory, and the machine's ceiling."""
+"""Measure the cost of a method: forward passes, operations, time and memory, and the limits of the machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ OPERATIONS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attentio
 
 @dataclass
 class Method:
-    """A way to edit images: ``run`` makes ``edits`` edited images with these networks.
+    """A method of editing images: ``run`` makes ``edits`` edited images with these networks.
 
-    Where ``share`` is below 1, a run is that share of the method, and its cost is divided by it.
+    If ``share`` is below 1, a run performs that share of the method, and its cost is divided by it.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Method:
 
 @dataclass
 class Cost:
-    """Per edited image: samples through each network, operations, and seconds; peak memory of a run."""
+    """Cost per edited image: samples through each network, operations and seconds; and the peak memory of a run."""
 
     name: str
     unet: float
@@ -52,7 +52,7 @@ class Cost:
 
 @contextmanager
 def count_samples(**networks: Any) -> Iterator[dict[str, int]]:
-    """How many samples pass each network while the block runs, by the networks' names."""
+    """Count the samples that pass each named network while the block runs."""
     seen = dict.fromkeys(networks, 0)
 
     def counter(name: str) -> Callable[..., None]:
@@ -70,7 +70,7 @@ def count_samples(**networks: Any) -> Iterator[dict[str, int]]:
 
 
 def measure_cost(method: Method) -> Cost:
-    """Run a method once and count; on a GPU its peak memory too, with its own weights and no others'."""
+    """Run a method once and count; on a GPU measure its peak memory too, with only its own weights on the device."""
     cuda = method.unet.device.type == "cuda"
     before = torch.cuda.memory_allocated() if cuda else 0
     if cuda:
@@ -93,7 +93,7 @@ def measure_cost(method: Method) -> Cost:
 
 
 def seconds(run: Callable[[], object], *, cuda: bool) -> float:
-    """Of the clock on a GPU; on a CPU of processor time, which other work on the machine hardly changes."""
+    """Measure seconds: wall-clock time on a GPU, processor time on a CPU, which other work hardly changes."""
     if not cuda:
         start = time.process_time()
         run()
@@ -106,7 +106,7 @@ def seconds(run: Callable[[], object], *, cuda: bool) -> float:
 
 
 def alternate(runs: dict[str, Callable[[], object]], rounds: int, *, cuda: bool) -> dict[str, float]:
-    """Median seconds of each, measured in turns, so that whatever slows the machine slows all."""
+    """Measure the median seconds of each method; they take turns, so other work on the machine slows all alike."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -115,7 +115,7 @@ def alternate(runs: dict[str, Callable[[], object]], rounds: int, *, cuda: bool)
 
 
 def ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a matrix product, or of a convolution where that is faster, the best of ten.
+    """Measure operations per second of a matrix product and of a convolution, and return the larger; best of ten.
 
     On some CPUs the library's matrix product reaches less than half of what its convolutions do.
     """
@@ -130,18 +130,19 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def bandwidth(device: torch.device) -> float:
-    """Bytes a second that a sum of two large tensors moves, the best of ten."""
+    """Measure the bytes per second that a sum of two large tensors moves; best of ten."""
     cuda = device.type == "cuda"
     left, right = torch.ones(2, 2**28 if cuda else 2**25, device=device)
     return 3 * left.nbytes / min(seconds(lambda: torch.add(left, right, out=left), cuda=cuda) for _ in range(10))
 
 
 class Roofline(TorchDispatchMode):
-    """Seconds that the operations inside take at least: each as long as its arithmetic, or as its memory, if longer.
+    """Lower bound of the seconds of the operations in the block: the longer of arithmetic and memory, for each one.
 
     Attributes:
-        seconds: Of all operations; a convolution whose images are not in channels_last moves them once more each way.
-        fused: Of all but the elementwise ones, which a compiler joins to others.
+        seconds: Seconds of all operations. A convolution whose images are not in channels_last moves them once more in
+            each direction.
+        fused: Seconds without the elementwise operations, which a compiler joins to others.
     """
 
     def __init__(self, peaks: dict[torch.dtype, float], bytes_a_second: float) -> None:

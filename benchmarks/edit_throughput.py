@@ -1,13 +1,14 @@
-"""How fast images are edited, beside other ways to edit them with the same networks.
+"""Measure how fast images are edited, and how fast other methods edit them with the same networks.
 
     python benchmarks/edit_throughput.py --small                                  # the bundled editor, on the CPU
     python benchmarks/edit_throughput.py --folder DIR --device cuda --json FILE   # any pipeline
 
-Where there is no such folder, the exact SD v1.5 configuration is saved there at random weights (4 GB).
+If the folder does not exist, the exact SD v1.5 configuration is saved there with random weights (4 GB).
 
-One process, the same images. All methods are measured in turns, after a run of each that counts forwards (samples
-through each network) and operations. At random weights speed and memory are real, the pictures mean nothing. On a
-CPU seconds are of processor time, so set OMP_NUM_THREADS=1. Warm means that the analyses of the images are at hand.
+All methods edit the same images in one process. Each is run once to count forward passes (samples through each network)
+and operations; then they are timed in turns. With random weights speed and memory are real, but the pictures mean
+nothing. On a CPU, seconds are processor time: set OMP_NUM_THREADS=1. Warm means that the analyses of the images are at
+hand.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
 
 EDITS = [Contrast(1.5), Brightness(0.15), Color("red", 0.5), Color("blue", 0.5)]
-BARS = {  # of ours at J = 1, and of J = 4 for "released, k = 1" alone, on a GPU
+BARS = {  # for ours at J = 1; for J = 4 only against "released, k = 1" on a GPU
     "LEDITS++": 10,
     "DiffEdit": 20,
     "pix2pix-zero": 40,
@@ -61,7 +62,7 @@ class Inputs:
 
 
 def our_methods(editor: SaliencyEditor, inputs: Inputs) -> Iterator[Method]:
-    """J edits of each image, analysis included and analysis at hand."""
+    """Yield our methods: J edits of each image, with the analysis (cold) and with stored analyses (warm)."""
     given = (inputs.images, inputs.saliency_maps, inputs.captions)
     networks = {"unet": editor.model.unet, "vae": editor.model.vae}
     analyses = editor.analyse(*given)
@@ -98,7 +99,7 @@ def null_text_method(editor: SaliencyEditor, inputs: Inputs, steps: int) -> Meth
 
 
 def all_methods(options: argparse.Namespace) -> list[Method]:
-    """Every method on the networks of its precision: float32, or float16 on a GPU but for "as released"."""
+    """Collect all methods, in float32 on a CPU; on a GPU in float16, except "as released"."""
     cuda = torch.device(options.device).type == "cuda"
     load = partial(SaliencyEditor.from_pretrained, str(options.folder or "bundled"), device=options.device)
     editor = load(dtype=torch.float16 if cuda else torch.float32)
@@ -119,7 +120,7 @@ def all_methods(options: argparse.Namespace) -> list[Method]:
 
 
 def measure(methods: list[Method], rounds: int, peaks: dict[torch.dtype, float]) -> tuple[list[Cost], dict[str, str]]:
-    """What each method costs, and why some could not run."""
+    """Measure the cost of each method; for one that fails, return the reason."""
     costs, skipped = {}, {}
     for method in methods:
         try:
@@ -136,7 +137,7 @@ def measure(methods: list[Method], rounds: int, peaks: dict[torch.dtype, float])
 
 
 def ratios(costs: list[Cost], *, cuda: bool) -> list[Figure]:
-    """How many times faster than each other method; the bars for J = 1 and J = 4 where there are some."""
+    """Compute how many times faster ours is than each other method, with the bars for J = 1 and J = 4."""
     seconds = {cost.name: cost.seconds for cost in costs}
     first, fourth = (seconds[OURS.format(count, "cold")] for count in (1, 4))
     best = RELEASED.format(1, "at its best")
@@ -159,7 +160,7 @@ def ratios(costs: list[Cost], *, cuda: bool) -> list[Figure]:
 
 
 def limits(costs: list[Cost]) -> list[Figure]:
-    """What is asked of ours on a GPU besides: the share of its ceiling, and memory."""
+    """Compare ours on a GPU with the further bars: share of the ceiling, and memory."""
     ours = {cost.name: cost for cost in costs}
     share, memory = ours[OURS.format(4, "cold")].share_of_ceiling, ours[OURS.format(1, "cold")].gigabytes
     return [
@@ -186,10 +187,10 @@ def print_table(costs: list[Cost], skipped: dict[str, str]) -> None:
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--folder", type=Path, help="any pipeline folder")
+    which.add_argument("--folder", type=Path, help="folder of a pipeline")
     which.add_argument("--small", action="store_true", help="the bundled editor")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=8, help="images edited together by ours")
+    parser.add_argument("--batch", type=int, default=8, help="batch size of ours")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="fewer steps of the diffusers pipelines than documented")
     parser.add_argument("--json", type=Path)

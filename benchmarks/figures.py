@@ -1,4 +1,4 @@
-"""A measured figure beside what was asked for, and a table of them."""
+"""A measured figure with the bar that was set before, and a table of such figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass
 class Figure:
-    """A measured figure, what was asked for, and whether it holds; without a bar it is only shown."""
+    """A measured figure, its bar, and whether the bar holds; a figure without a bar is only shown."""
 
     name: str
     value: str

@@ -1,11 +1,11 @@
-"""How fast a data loader is with edits from a store, beside the same one without us.
+"""Measure the speed of a data loader with edits from a store, and of the same loader without us.
 
     python benchmarks/loader.py [--images 64] [--workers 2] [--epochs 5] [--json FILE]
 
-480×640 JPEGs with maps, Resize, flip, ToDtype and Normalize. Epochs with and without alternate in one process, and
-the ratio of the medians counts, so whatever else runs on the machine slows both. A first epoch of each starts the
-workers and fills the disk's cache. With p = 0 nothing is read: what it costs is two more pictures through the pipeline.
-The lines below say where the rest goes, measured on one thread.
+480×640 JPEGs with maps pass through Resize, flip, ToDtype and Normalize. Epochs with and without us alternate in one
+process, so other work on the machine slows both, and the ratio of the medians is reported. One epoch of each starts the
+workers and fills the disk's cache first. With p = 0 nothing is read from the store: the cost is that of two more
+pictures in the pipeline. The last lines list the other costs, measured on one thread.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.scenes.observer import blur_fixations, fixate
 from augsal_transforms.scenes.scenes import render_scene
-from augsal_transforms.store.records import image_hash
+from augsal_transforms.store.keys import image_hash
 from augsal_transforms.tv_tensors import SaliencyMap
 
 SIZE, BAR = (480, 640), 0.70
 
 
 class Transformed(Dataset[Any]):
-    """A folder through a Compose."""
+    """A folder's samples, passed through a Compose."""
 
     def __init__(self, folder: SaliencyFolder, transform: Callable[[Any], Any]) -> None:
         self.folder, self.transform = folder, transform
@@ -51,7 +51,7 @@ class Transformed(Dataset[Any]):
 
 
 def plain_tensors(sample: dict[str, Any]) -> dict[str, Any]:
-    """What a pipeline without us begins with."""
+    """Turn a sample into tensors, as the first step of a pipeline without us."""
     image = v2.functional.to_image(sample["image"])
     return {**sample, "image": image, "saliency_map": SaliencyMap(v2.functional.pil_to_tensor(sample["saliency_map"]))}
 
@@ -66,7 +66,7 @@ def rest_of_pipeline(size: int = 256) -> list[Any]:
 
 
 def write_data(folder: Path, count: int) -> SaliencyFolder:
-    """Scenes cut to 480×640, as JPEG beside PNG maps."""
+    """Write scenes of 480×640 as JPEG images with PNG maps."""
     for kind in ("images", "maps"):
         (folder / kind / "train").mkdir(parents=True)
     for n in range(count):
@@ -84,7 +84,7 @@ def samples_per_second(loader: DataLoader[Any]) -> float:
 
 
 def milliseconds(function: Callable[[Any], object], items: list[Any]) -> float:
-    """Of processor time, which other work on the machine hardly changes."""
+    """Measure milliseconds of processor time, which other work on the machine hardly changes."""
     started = time.thread_time()
     for item in items:
         function(item)
@@ -92,7 +92,7 @@ def milliseconds(function: Callable[[Any], object], items: list[Any]) -> float:
 
 
 def costs(folder: SaliencyFolder, store: EditStore) -> list[Figure]:
-    """Where the time of an edited sample goes, in milliseconds of one thread."""
+    """Measure the parts of an edited sample's time, in milliseconds of one thread."""
     raw = [folder[n] for n in range(len(folder))]
     images = [to_rgb_image(sample["image"]).as_subclass(Tensor) for sample in raw]
     paths = [store.list_edits(image)[0].path for image in images]
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder, store = write_data(Path(place) / "data", options.images), EditStore(Path(place) / "store")

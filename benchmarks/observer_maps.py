@@ -1,10 +1,13 @@
-"""What only scenes can tell, whose observer is at hand: how much true maps of edits, or more viewers, would bring."""
+"""Maps that only rendered scenes can have: true maps of edited images, and maps of more viewers.
+
+They show how much better maps could help, because the synthetic observer can look at any picture again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from table2.pool import Alternatives, Pair, read_edits, shrink
+from table2.training_set import Alternatives, Pair, read_edits, shrink
 from torch import Tensor
 
 from augsal_transforms.data.folders import SaliencyFolder
@@ -13,11 +16,11 @@ from augsal_transforms.scenes.observer import fixation_density, observe
 from augsal_transforms.scenes.scenes import Scene, render_scene
 from augsal_transforms.store.store import EditStore
 
-OTHERS = 9  # times that an image is shown to other viewers: as often as it is edited
+OTHER_GROUPS = 9  # other groups of viewers for each image: as many as it has edits
 
 
 def true_maps(data: SaliencyFolder, series: int, store: EditStore, size: int) -> Alternatives:
-    """Each edited image with the original's map, changed as the average viewer's gaze changes from one to the other."""
+    """Pair each edited image with its true map: the original's map times the ratio of the two fixation densities."""
 
     def of_image(image: Tensor, saliency_map: Tensor, scene: Scene, number: int) -> list[Pair]:
         before, pairs = fixation_density(image, scene.objects), []
@@ -30,10 +33,10 @@ def true_maps(data: SaliencyFolder, series: int, store: EditStore, size: int) ->
 
 
 def other_viewers(data: SaliencyFolder, series: int, size: int) -> Alternatives:
-    """Each image, not edited, with the maps of other viewers than those of its own map."""
+    """Pair each unedited image with maps of other viewers than those of its own map."""
 
     def of_image(image: Tensor, saliency_map: Tensor, scene: Scene, number: int) -> list[Pair]:
-        seeds = (1_000_000 + 1000 * number + other for other in range(OTHERS))
+        seeds = (1_000_000 + 1000 * number + group for group in range(OTHER_GROUPS))
         return [(image, observe(image, scene.objects, seed=seed)) for seed in seeds]
 
     return _each(of_image, data, series, size)

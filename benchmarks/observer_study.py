@@ -1,10 +1,10 @@
-"""Does the synthetic observer look more at what was edited? A stand-in for the paper's Sec. 5.4, not a study of people.
+"""Does the synthetic observer look more at edited regions? This stands in for the paper's Sec. 5.4; nobody is asked.
 
-Fifty scenes are edited at three strengths of each kind, as users would have them (two-sigma rule on).
-What is measured is the gaze inside the edit mask per unit of area, after − before, where 1 is what a
-blind observer gives; the test is a t-test on the scenes' means, paired with the originals. Controls: the
-same edits on another region of the same shape, and null edits. To tell what the editor misses from what
-no such edit could reach, the same edits are also made in plain pixels, on the region's own object.
+Fifty scenes are edited at three alphas of each kind, with the two-sigma rule on, as for users. The measure is the gaze
+inside the edit mask per unit of area, after minus before; an observer that looks everywhere alike gives 1. The test is
+a paired t-test on the means of the scenes. The controls are the same edits on another region of the same shape, and
+null edits. The same edits are also made in plain pixels, on the object itself: they show the most that such edits can
+reach.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AWAY = ("brightness away from the surround's", "color furthest from the surround
 
 
 def edits_away(image: Tensor, mask: Tensor) -> list[Any]:
-    """Brightness in the direction in which the region differs from its surround already, and the most unlike colour."""
+    """Make edits away from the surround: brightness in the direction of the difference, and the furthest colour."""
     sign = 1 if lightness_difference(image, mask) >= 0 else -1
     around = surround_color(image, mask)
     color = max(COLORS, key=lambda name: (torch.tensor(COLORS[name]) - around).norm().item())
@@ -49,19 +49,19 @@ def edits_away(image: Tensor, mask: Tensor) -> list[Any]:
 
 
 def surround_color(image: Tensor, mask: Tensor) -> Tensor:
-    """Mean colour of a ring of ten pixels about the mask, (3,)."""
+    """Compute the mean colour of a ring of ten pixels about the mask, (3,)."""
     ring = F.max_pool2d(mask[None], 21, stride=1, padding=10)[0] - mask
     return weighted_mean(image[None].float() / 255, ring[None])[0]
 
 
 def lightness_difference(image: Tensor, mask: Tensor) -> float:
-    """By how much the region's mean luma is above that of its surround."""
+    """Compute the mean luma of the region minus that of its surround."""
     inside = weighted_mean(image[None].float() / 255, mask[None])[0]
     return ((inside - surround_color(image, mask)) @ torch.tensor(LUMA)).item()
 
 
 def edit_pixels(image: Tensor, mask: Tensor, color: str) -> list[Tensor]:
-    """What ``edits_of_scene`` asks for, by arithmetic on the pixels of a mask: no model, no bound."""
+    """Make the edits of ``edits_of_scene`` by arithmetic on the pixels of a mask, without a model and a bound."""
     pixels = image.float() / 255
     mean = weighted_mean(pixels[None], mask[None])
     changes = [torch.full((3, 1, 1), alpha) for alpha in BRIGHTNESS]
@@ -71,7 +71,7 @@ def edit_pixels(image: Tensor, mask: Tensor, color: str) -> list[Tensor]:
 
 
 def study(editor: SaliencyEditor, samples: Sequence[ObservedScene]) -> Iterator[Row]:
-    """The rows of the table; scenes without an object under the peak or with an empty region are left out."""
+    """Yield the rows of the table; scenes without an object under the peak or with an empty region are left out."""
     pairs = analyse_scenes(editor, samples)[:SCENES]
     scenes, analyses = [s.scene for s, _ in pairs], [a for _, a in pairs]
     originals, regions = [scene.image for scene in scenes], [a.edit_mask for a in analyses]
@@ -110,7 +110,7 @@ def study(editor: SaliencyEditor, samples: Sequence[ObservedScene]) -> Iterator[
 
 
 def elsewhere(mask: Tensor, number: int) -> Tensor:
-    """The mask moved to where it meets itself least, of twenty seeded places."""
+    """Move the mask to the place of least overlap with itself, among twenty seeded places."""
     generator = torch.Generator().manual_seed(number)
     offsets = torch.randint(16, 112, (20, 2), generator=generator).tolist()
     return min((mask.roll(tuple(offset), (1, 2)) for offset in offsets), key=lambda m: (m * mask).sum().item())
@@ -125,13 +125,13 @@ def _rows(
 ) -> Iterator[Row]:
     for kind, by_strength in zip(kinds, rises.split(3, dim=1), strict=True):
         shift = summarise_shift(by_strength)
-        means = ", ".join(f"{at.mean:+.3f}" for at in shift.by_strength)
+        means = ", ".join(f"{at.mean:+.3f}" for at in shift.by_alpha)
         value = f"{means} (t = {shift.t:.1f}, p = {shift.p:.1g})"
         yield name.format(kind), value, bar, verdict(shift) if verdict else None
 
 
 def _rises_with_strength(shift: FixationShift) -> bool:
-    return shift.rises_with_strength
+    return shift.rises_with_alpha
 
 
 def _does_not_rise(shift: FixationShift) -> bool:

@@ -1,7 +1,7 @@
-"""Other ways to edit an image, on the same networks: the released procedure, null-text inversion, diffusers' own.
+"""Other methods of editing an image with the same networks: the released procedure, null-text inversion, diffusers'.
 
-The first two are written anew from their descriptions. Only their cost is meant: what no pass of a network
-depends on is left out.
+The first two are written anew from their descriptions, to measure their cost: only the passes through the networks are
+performed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from PIL.Image import Image
 from torch import Tensor
 
 from augsal_transforms.diffusion.model import DiffusionModel
-from augsal_transforms.diffusion.prompts import encode_prompts
 
 RELEASED_LEVELS = (0, 0, 166, 332, 498, 664, 830)  # the released code begins at −1, which no noise table has
 GUIDANCE = 7.5
@@ -45,25 +44,25 @@ class Steps:
 
 
 def set_attention(unet: Any, *, fused: bool) -> None:
-    """Fresh attention processors and frozen weights, whatever the last method left."""
+    """Give the networks new attention processors and frozen weights, because other methods change both."""
     unet.set_attn_processor(AttnProcessor2_0() if fused else AttnProcessor())
     unet.requires_grad_(False)
 
 
 @torch.no_grad()
 def released_procedure(model: DiffusionModel, image: Tensor, prompt: str, attempts: int) -> None:
-    """Six U-Net passes of analysis, eight more an attempt; the feature aggregators and readouts are left out.
+    """Run six U-Net passes of analysis and eight per attempt; feature aggregators and readouts are left out.
 
     Args:
-        model: The networks.
+        model: Networks to run.
         image: (1, 3, H, W), in [0, 1].
-        prompt: The caption.
-        attempts: How often the strength is lowered and everything done again, the first included.
+        prompt: Caption of the image.
+        attempts: Number of attempts, the first included; each lowers the strength and repeats all passes.
     """
     _analyse_as_released(model, image, prompt)
     latent = model.encode(image)  # encoded again, in the other range
     for _ in range(attempts):
-        context = torch.cat([encode_prompts(model.tokenizer, model.text_encoder, [text]) for text in ("", prompt)])
+        context = torch.cat([model.encode_prompts([text]) for text in ("", prompt)])
         noise = model.predict_noise(latent.repeat(2, 1, 1, 1), 21, context)
         edited = model.decode(model.step(latent, _guided(*noise.split(1)), 21, 1))
         model.decode(latent)  # a reconstruction that nothing uses
@@ -71,12 +70,12 @@ def released_procedure(model: DiffusionModel, image: Tensor, prompt: str, attemp
 
 
 def _analyse_as_released(model: DiffusionModel, image: Tensor, prompt: str) -> None:
-    context = encode_prompts(model.tokenizer, model.text_encoder, [prompt])
+    context = model.encode_prompts([prompt])
     _invert(model, model.encode(image), context, list(RELEASED_LEVELS))
 
 
 def _invert(model: DiffusionModel, latent: Tensor, context: Tensor, levels: list[int]) -> list[Tensor]:
-    """DDIM inversion, conditional only: the latents at all levels, one pass between neighbours."""
+    """Invert by DDIM with the prompt: return the latents at all noise levels, one pass between neighbours."""
     trajectory = [latent]
     for level, following in pairwise(levels):
         trajectory.append(
@@ -90,14 +89,14 @@ def _guided(without: Tensor, conditional: Tensor) -> Tensor:
 
 
 def null_text(model: DiffusionModel, latent: Tensor, prompt: str, steps: int) -> None:
-    """Null-text inversion (Mokady et al., 2023) and prompt-to-prompt, ``steps`` steps of each.
+    """Run null-text inversion (Mokady et al., 2023) and prompt-to-prompt, ``steps`` steps of each.
 
     DDIM inversion with the prompt, ten steps of Adam on the empty prompt's embedding per level, then both prompts with
     guidance. Editing the attention maps costs next to nothing and is left out, as are one encode and one decode.
     """
     levels = [1000 // FULL_STEPS * n for n in range(steps + 1)]
     with torch.no_grad():
-        context = encode_prompts(model.tokenizer, model.text_encoder, [prompt])
+        context = model.encode_prompts([prompt])
         trajectory = _invert(model, latent, context, levels)
     latent, nothing = trajectory[-1], model.empty_prompt.float()
     for n in reversed(range(steps)):
@@ -160,7 +159,7 @@ def _quiet(pipeline: Any) -> Any:
 
 
 def pipeline_parts(model: DiffusionModel) -> dict[str, Any]:
-    """What a Stable Diffusion pipeline of diffusers is made of, without a safety checker."""
+    """Parts of a Stable Diffusion pipeline of diffusers, without a safety checker."""
     return {
         **{name: getattr(model, name) for name in ("vae", "text_encoder", "tokenizer", "unet")},
         "scheduler": DDIMScheduler.from_pretrained(str(model.folder), subfolder="scheduler", local_files_only=True),

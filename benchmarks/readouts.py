@@ -1,10 +1,10 @@
-"""What the readouts know on held-out scenes, with the figure that was asked for beside each.
+"""Measure the readouts on held-out scenes, and compare each figure with the bar that was set before.
 
     python benchmarks/readouts.py [--photographs DIR] [--json FILE]
 
-Scenes are of a series that nothing was trained or tuned on. Photographs, where a folder in SALICON's layout
-is given, are judged by its fixations (``annotations/fixations_train2014.json``). The centre bias is the mean
-map of other images: of scenes of another series, or of the other photographs.
+The scenes are of a series that nothing was trained or tuned on. With a folder in SALICON's layout, saliency is measured
+on its photographs and fixations too (``annotations/fixations_train2014.json``). The centre bias is the mean map of
+other images: of scenes of another series, or of the other photographs.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ METRICS = ("CC", "KLD", "SIM", "NSS")  # as pysaliency defines them
 
 
 def metrics(prediction: Tensor, saliency_map: Tensor, fixations: Tensor) -> Tensor:
-    """CC, KLD, SIM and NSS of one map (1, H, W) against a map and the fixations (N, 2) it was made of."""
+    """Compute CC, KLD, SIM and NSS of one map (1, H, W) against a map and the fixations (N, 2) that it was made of."""
     values = [metric(prediction, saliency_map)[0] for metric in (cc, kld, sim)]
     size = (saliency_map.shape[-2], saliency_map.shape[-1])
     return torch.stack([*values, nss(prediction, count_fixations(fixations, size))[0]])
 
 
 def read(predictor: SaliencyPredictor, images: list[Tensor], areas: Tensor) -> tuple[Tensor, Tensor]:
-    """What LLFR and HLFR say of areas (B, K, H, W) of images at the model's own size."""
+    """Read LLFR and HLFR in areas (B, K, H, W) of images at the model's own size."""
     model, readouts = predictor.model, predictor.readouts
     latent = model.encode(torch.stack(images).float() / 255)
     noise = seeded_noise(images, [0] * len(images), latent)
@@ -59,7 +59,7 @@ def read(predictor: SaliencyPredictor, images: list[Tensor], areas: Tensor) -> t
 
 
 def photometric(predictor: SaliencyPredictor, scenes: list[Scene]) -> Iterator[Figure]:
-    """R² of each head on random areas of interest."""
+    """Measure R² of each head on random areas of interest."""
     told, true = [], []
     generator = torch.Generator().manual_seed(0)
     for n in range(0, len(scenes), BATCH):
@@ -77,7 +77,7 @@ def photometric(predictor: SaliencyPredictor, scenes: list[Scene]) -> Iterator[F
 
 
 def classes(predictor: SaliencyPredictor, scenes: list[Scene]) -> Figure:
-    """Accuracy on object boxes, beside chance and the class that is most frequent."""
+    """Measure the accuracy on object boxes; chance and the most frequent class are shown with it."""
     names = predictor.readouts.config.classes
     hits, kinds = 0, []
     for scene in scenes:
@@ -96,7 +96,7 @@ def classes(predictor: SaliencyPredictor, scenes: list[Scene]) -> Figure:
 
 
 def saliency(predictor: SaliencyPredictor, scenes: list[Scene]) -> Iterator[Figure]:
-    """SR against the synthetic observer; the observer's consistency is the map of other viewers."""
+    """Compare SR with the synthetic observer; the observer's consistency is that of other viewers' maps."""
     others = [render_scene(n, OTHER_SERIES) for n in range(200)]
     centre = torch.stack([observe(scene.image, scene.objects, seed=n) for n, scene in enumerate(others)]).mean(0)
     predicted = predictor.predict([scene.image for scene in scenes])
@@ -122,7 +122,7 @@ def saliency(predictor: SaliencyPredictor, scenes: list[Scene]) -> Iterator[Figu
 
 
 def photographs(predictor: SaliencyPredictor, folder: Path) -> Iterator[Figure]:
-    """SR on photographs with human fixations; no bar: the bundled model never saw a photograph."""
+    """Compare SR with human fixations on photographs; there is no bar, because the model saw no photograph."""
     dataset = FixatedFolder(folder, captions={})
     images = [to_rgb_image(dataset[n]["image"]).as_subclass(Tensor) for n in range(len(dataset))]
     sizes = [(image.shape[-2], image.shape[-1]) for image in images]
@@ -142,7 +142,7 @@ def _row(values: list[float]) -> str:
 
 
 def sizes(predictor: SaliencyPredictor, folder: Path) -> Iterator[Figure]:
-    """Parameters and file, and the sizes on the exact configuration of SD v1.5."""
+    """Report parameters and file size, and the parameters for the exact configuration of SD v1.5."""
     parameters = sum(p.numel() for p in predictor.readouts.parameters()) / 1e6
     megabytes = (folder / WEIGHTS).stat().st_size / 1e6
     holds = parameters < 1.5 and megabytes < 6
@@ -173,9 +173,9 @@ def measure(options: argparse.Namespace) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--readouts", default="bundled")
-    parser.add_argument("--photographs", type=Path, help="a folder in SALICON's layout, with fixations")
+    parser.add_argument("--photographs", type=Path, help="folder in SALICON's layout, with fixations")
     parser.add_argument("--scenes", type=int, default=400)
-    parser.add_argument("--json", type=Path, help="where the figures go too")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     report(measure(options), options.json)
 

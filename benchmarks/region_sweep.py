@@ -2,9 +2,9 @@
 
     python benchmarks/region_sweep.py
 
-On rendered scenes the truth about C is free: how often Eq. 8 chooses the word of the object under the
-saliency peak, where the caption names it, and the IoU of M with that object. The scenes are of a series
-for tuning alone: neither trained on nor reported on.
+The objects of rendered scenes are known. Measured are the share of scenes in which Eq. 8 chooses the word of the object
+under the saliency peak, if the caption names it, and the IoU of M with that object. The scenes are of a tuning series:
+nothing was trained on it, and no other figure is reported on it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.diffusion.attention import cross_attention_layers
-from augsal_transforms.diffusion.prompts import locate_words
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
 from augsal_transforms.gaze_study.synthetic import ObservedScene
 
@@ -36,7 +35,7 @@ SOFTNESSES = (0.05, 0.1, 0.2, 0.3, 0.4)
 
 @contextmanager
 def per_head_attention(unet: Any) -> Iterator[dict[int, list[Tensor]]]:
-    """Every layer's C by level, (B, heads, h·w, tokens), as the U-Net runs."""
+    """Record C of every layer while the U-Net runs, (B, heads, h·w, tokens), by depth."""
     seen: dict[int, list[Tensor]] = {}
 
     def record(attn: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -56,7 +55,7 @@ def per_head_attention(unet: Any) -> Iterator[dict[int, list[Tensor]]]:
 
 
 def attend(editor: SaliencyEditor, samples: list[ObservedScene]) -> dict[tuple[int, str], list[Tensor]]:
-    """C of each sample, (tokens, size, size), by size and average over heads."""
+    """Compute C of each sample, (tokens, size, size), by size and by average over heads."""
     maps: dict[tuple[int, str], list[Tensor]] = {(size, heads): [] for size in SIZES for heads in HEADS}
     for start in range(0, len(samples), 8):
         chunk = samples[start : start + 8]
@@ -76,8 +75,8 @@ def inputs(samples: list[ObservedScene]) -> tuple[list[Tensor], list[Tensor], li
 
 
 def choose(editor: SaliencyEditor, sample: ObservedScene, cross_attention: Tensor) -> tuple[str, Tensor]:
-    """The word of Eq. 8 and its refined region (1, H, W)."""
-    words = locate_words(editor.model.tokenizer, sample.scene.caption)
+    """Select the word of Eq. 8 and its refined region (1, H, W)."""
+    words = editor.model.locate_words(sample.scene.caption)
     per_word = torch.stack([cross_attention[list(word.tokens)].mean(0) for word in words])
     saliency = F.adaptive_avg_pool2d(sample.saliency_map, cross_attention.shape[-1])
     region, index = select_region(per_word[None], saliency[None])
@@ -85,7 +84,7 @@ def choose(editor: SaliencyEditor, sample: ObservedScene, cross_attention: Tenso
 
 
 def soft_overlap(edit_mask: Tensor, mask: Tensor) -> float:
-    """Σ min / Σ max, the IoU of masks that are not only 0 or 1."""
+    """Compute Σ min / Σ max, the IoU of masks with values in [0, 1]."""
     truth = mask[None].float()
     return (torch.minimum(edit_mask, truth).sum() / torch.maximum(edit_mask, truth).sum().clamp(min=1e-6)).item()
 

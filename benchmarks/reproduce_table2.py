@@ -1,43 +1,44 @@
 """Tables 1 and 2 of the paper on your data: does training with the augmentation help, and how good is the predictor?
 
-    python examples/reproduce_table2.py --data SALICON --editor sd-v1-5 --device cuda --size 256 --steps 20000
-    python examples/reproduce_table2.py --data MIT1003 --unisal PATH --simplenet PATH --size 256 …
-    python examples/reproduce_table2.py          # procedural scenes, bundled editor
-    python examples/reproduce_table2.py --smoke  # everything once, in two minutes
+    python benchmarks/reproduce_table2.py --data SALICON --editor sd-v1-5 --device cuda --size 256 --steps 20000
+    python benchmarks/reproduce_table2.py --data MIT1003 --unisal PATH --simplenet PATH --size 256
+    python benchmarks/reproduce_table2.py          # procedural scenes, bundled editor
+    python benchmarks/reproduce_table2.py --smoke  # everything once, in two minutes
 
-Table 2 trains compact networks in the style of its four models, or, given checkouts, those networks themselves. For
-scenes the compact networks' encoders are pretrained to name objects; on other data they learn from first weights. All
-are trained by one recipe, so that with and without differ in the augmentation alone; the ``train_*_aug.py`` beside this
-file train the checkouts by their own loops. Learning rates of the compact networks are those at which training
-*without* augmentation is best on tuning scenes, of 0.0025, 0.005, 0.01 and 0.02 over three seeds; those of checkouts
-are what the upstreams train at (for UNISAL, whose is for SGD, a guess). For other data ``--learning-rate`` sets them.
+Table 2 is computed for compact networks in the style of its four models or, where you name checkouts, for their
+networks. One recipe trains all of them, so "with" and "without" differ in the augmentation alone. To train a checkout
+by its own loop, use ``examples/train_*_aug.py``. On scenes the encoders of the compact networks are pretrained to name
+objects; on other data they start from random weights.
 
-A data set without a val split, as MIT1003 and CAT2000, has a fifth held out by name. Edits are made once and kept in
-``--runs`` with one JSON a training; run it again, or beside itself, and nothing finished is repeated. Images, maps and
-edits are held in memory at ``--size``: SALICON's at 256 px take about 32 GB, 4.6 of them held-out maps and fixations at
-their own size.
+Learning rates: for a compact network, the rate at which training *without* augmentation is best on the tuning scenes,
+among 0.0025, 0.005, 0.01 and 0.02 over three seeds; for a checkout, the upstream's own (for UNISAL, which uses SGD, a
+guess). Set ``--learning-rate`` for other data.
+
+In a data set without a val split, as MIT1003 and CAT2000, a fifth of the images is held out by name. Edits and trials
+are kept in ``--runs``: a second run, or several at the same time, do not repeat what is finished. Images, maps and
+edits are kept in memory at ``--size``: SALICON's at 256 px take about 32 GB, 4.6 GB of them for held-out maps and
+fixations at their own size.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from compact_unisal import CompactUnisal
 from table2.checkouts import DeepGaze, SimpleNet, TempSAL, Unisal
-from table2.compact_models import CompactDeepGaze, CompactSimpleNet, CompactTempSAL
+from table2.compact_models import CompactDeepGaze, CompactSimpleNet, CompactTempSAL, CompactUnisal
 from table2.grid import Trials, keep_settings
 from table2.paired import compare
-from table2.pool import HeldOut, TrainingPool
 from table2.preparation import fill_store, measure_budget, write_once
 from table2.pretraining import Pretraining, pretrained
+from table2.training_set import HeldOut, TrainingSet
 from table2.trial import Recipe, run_trial
-from table2.variants import WITHOUT, find_cells
+from table2.variants import WITHOUT, find_variants
 from torch import nn
 from tqdm import tqdm
 
@@ -50,7 +51,7 @@ from augsal_transforms.scenes.writer import write_scenes
 
 
 class Model(NamedTuple):
-    """A network of the comparison and the largest learning rate it is trained at."""
+    """Constructor of a network of the comparison, and its largest learning rate."""
 
     build: Callable[[], nn.Module]
     learning_rate: float
@@ -62,7 +63,7 @@ COMPACT = {
     "compact DeepGaze IIE": Model(CompactDeepGaze, 1e-2),
     "compact TempSAL": Model(CompactTempSAL, 5e-3),
 }
-# By the option that names the checkout: what to call it, how to build it, the learning rate.
+# Option that names the checkout: name in the table, network, largest learning rate.
 CHECKOUTS: dict[str, tuple[str, Callable[..., nn.Module], float]] = {
     "unisal": ("UNISAL", Unisal, 1e-3),
     "simplenet": ("SimpleNet", SimpleNet, 1e-4),
@@ -86,11 +87,11 @@ PUBLISHED = {
     "MDSEM": (0.868, 0.568, 2.058, 0.868, 0.746, 0.774),
     "the paper's": (0.870, 0.191, 1.973, 0.914, 0.744, 0.805),
 }
-OURS = ("auc_borji", "kld", "nss", "cc", "sauc", "sim")  # by the definitions of "salicon"
+METRICS = ("auc_borji", "kld", "nss", "cc", "sauc", "sim")  # the columns, by the definitions of "salicon"
 
 
 def models_of(options: argparse.Namespace) -> dict[str, Model]:
-    """The networks of the checkouts that were given, each tried on an empty image before it is needed, or the compact.
+    """The networks of the given checkouts, each tried on an empty image; the compact networks if none is given.
 
     Raises:
         FileNotFoundError: If weights are missing.
@@ -107,7 +108,7 @@ def models_of(options: argparse.Namespace) -> dict[str, Model]:
         return models or COMPACT
     pretraining = Pretraining(scenes=8, steps=2) if options.smoke else Pretraining()
     for name, (build, learning_rate) in COMPACT.items():
-        encoder = type(build().encoder).__module__  # three of the four share one
+        encoder = type(build().encoder).__module__  # three of the four networks share one encoder
         path = options.runs / f"{encoder}-{pretraining.scenes}-{pretraining.steps}.safetensors"
         steps = partial(tqdm, desc=f"encoder of {name}", disable=None)
         models[name] = Model(pretrained(build, path, pretraining, options.device, steps), learning_rate)
@@ -115,12 +116,12 @@ def models_of(options: argparse.Namespace) -> dict[str, Model]:
 
 
 def data_of(options: argparse.Namespace) -> tuple[FixatedFolder, FixatedFolder, str]:
-    """Images to train on, images to measure on, and what those are."""
+    """Images to train on, images to measure on, and a description of the second."""
     if options.data:
-        training, held_out, own = open_splits(options.data)
+        training, held_out, has_val = open_splits(options.data)
         if options.dataset not in (None, training.layout):
-            raise SystemExit(f"{options.data} has the layout {training.layout!r}, not {options.dataset!r}.")
-        if own:
+            raise SystemExit(f"{options.data} has the layout {training.layout!r}, not --dataset {options.dataset!r}.")
+        if has_val:
             return training, held_out, f"{training.layout} val, {len(held_out)} images, edition {options.edition}"
         count = len(training) + len(held_out)
         return training, held_out, f"{training.layout}, {len(held_out)} of {count} images, held out by name"
@@ -134,27 +135,34 @@ def data_of(options: argparse.Namespace) -> tuple[FixatedFolder, FixatedFolder, 
 
 def train_all(
     models: dict[str, Model],
-    pool: TrainingPool,
+    training_set: TrainingSet,
     measured: HeldOut,
     settings: dict[str, Any],
     options: argparse.Namespace,
 ) -> dict[str, Trials]:
-    """Every network with and without, from every seed; what it will take is printed before each."""
+    """Train every network with and without augmentation from every seed, and print the expected time before each."""
     recipes, trials = dict[str, Recipe](), dict[str, Trials]()
     for name, model in models.items():
         rate = options.learning_rate or model.learning_rate
         recipes[name] = Recipe(steps=options.steps, size=options.size, learning_rate=rate)
         trials[name] = Trials(options.runs / name.replace(" ", "_"), {**settings, **asdict(recipes[name])})
     for name, recipe in recipes.items():
-        run = partial(run_trial, models[name].build, pool=pool, held_out=measured, recipe=recipe, device=options.device)
-        missing = trials[name].missing([WITHOUT, *find_cells(["with"])], range(options.seeds))
+        run = partial(
+            run_trial,
+            models[name].build,
+            training_set=training_set,
+            held_out=measured,
+            recipe=recipe,
+            device=options.device,
+        )
+        missing = trials[name].missing([WITHOUT, *find_variants(["with"])], range(options.seeds))
         print(f"{name}: {measure_budget(missing, run, recipe)}", flush=True)
         trials[name].fill(missing, run)
     return trials
 
 
 def print_table1(held_out: FixatedFolder, where: str, options: argparse.Namespace) -> None:
-    """The published numbers, then the predictor's on the data at hand, which are no test set's."""
+    """Print the published numbers, and those of the predictor on the held-out images."""
     result = evaluate(
         run_model(load_model(options.predictor, options.device)),
         held_out,
@@ -165,8 +173,8 @@ def print_table1(held_out: FixatedFolder, where: str, options: argparse.Namespac
     print(f"{'':24s}" + "".join(f"{column:>8s}" for column in COLUMNS))
     for name, numbers in PUBLISHED.items():
         print(f"{name:24s}" + "".join(f"{number:8.3f}" for number in numbers))
-    print(f"{'SaliencyPredictor':24s}" + "".join(f"{result.mean(metric)[0]:8.3f}" for metric in OURS))
-    print(f"The last row is on {where}: it can be compared with those above only on the test set they are from.")
+    print(f"{'SaliencyPredictor':24s}" + "".join(f"{result.mean(metric)[0]:8.3f}" for metric in METRICS))
+    print(f"The last row is measured on {where}. It is comparable with the others only on SALICON's test set of 2017.")
 
 
 def print_table2(trials: dict[str, Trials], where: str) -> None:
@@ -174,48 +182,54 @@ def print_table2(trials: dict[str, Trials], where: str) -> None:
         f"\nTable 2 on {where}: mean ± standard error over seeds; difference, p of the paired test, Holm over metrics"
     )
     for name, of_model in trials.items():
-        baseline, augmented = (of_model.read(cell) for cell in find_cells(["without", "with"]))
+        baseline, augmented = (of_model.read(variant) for variant in find_variants(["without", "with"]))
         for metric, row in compare(augmented, baseline).items():
-            plain = compare(baseline, baseline)[metric]
-            print(f"{name:22s}{metric:10s} without {plain.level()}   with {row}")
+            without = compare(baseline, baseline)[metric]
+            print(f"{name:22s}{metric:10s} without {without.mean_text()}   with {row}")
 
 
-def main() -> None:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a data set's folder; procedural scenes if not given")
-    parser.add_argument("--dataset", choices=("salicon", "mit1003", "cat2000"), help="whose layout --data must have")
-    parser.add_argument("--edition", default="not given", help="of the data, as 2015 or 2017 for SALICON")
+    parser.add_argument("--data", type=Path, help="folder of a data set; procedural scenes if not given")
+    parser.add_argument("--dataset", choices=("salicon", "mit1003", "cat2000"), help="layout that --data must have")
+    parser.add_argument("--edition", default="not given", help="edition of the data, as 2015 or 2017 for SALICON")
     parser.add_argument("--editor", default="bundled", help="bundled, sd-v1-5, a folder or a hub id")
     parser.add_argument("--predictor", default="bundled", help="bundled, or a folder of trained readouts")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings with and without, each")
-    parser.add_argument("--scenes", type=int, default=200, help="procedural scenes to train on")
-    parser.add_argument("--held-out", type=int, default=100, help="procedural scenes to measure on")
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help="of the optimiser")
-    parser.add_argument("--size", type=int, default=Recipe.size, help="side of the network's input")
-    parser.add_argument("--learning-rate", type=float, help="the largest, for every network; its own if not given")
-    for option, (name, *_) in CHECKOUTS.items():
-        parser.add_argument(f"--{option}", type=Path, metavar="PATH", help=f"a checkout of {name}, to train that")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--runs", type=Path, default=Path("runs/table2"), help="where edits and trainings are kept")
+    parser.add_argument("--seeds", type=int, default=5, help="number of trainings with and without")
+    parser.add_argument("--scenes", type=int, default=200, help="number of procedural scenes to train on")
+    parser.add_argument("--held-out", type=int, default=100, help="number of procedural scenes to measure on")
+    parser.add_argument("--steps", type=int, default=Recipe.steps, help="number of optimiser steps")
+    parser.add_argument("--size", type=int, default=Recipe.size, help="side of the network's input in pixels")
     parser.add_argument(
-        "--smoke", action="store_true", help="everything once, in two minutes; checkouts without weights"
+        "--learning-rate", type=float, help="largest learning rate of every network; its own if not given"
     )
-    options = parser.parse_args()
+    for option, (name, *_) in CHECKOUTS.items():
+        parser.add_argument(f"--{option}", type=Path, metavar="PATH", help=f"checkout of {name}, to train its network")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="device to train on")
+    parser.add_argument("--runs", type=Path, default=Path("runs/table2"), help="folder of edits and trials")
+    parser.add_argument(
+        "--smoke", action="store_true", help="run everything once, in two minutes; checkouts without weights"
+    )
+    options = parser.parse_args(arguments)
     if options.smoke:
         options.seeds, options.scenes, options.held_out, options.steps = 2, 4, 4, 2
         options.size = 256 if options.simplenet or options.tempsal else 64
+    return options
 
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
     shared = {"data": str(options.data), "scenes": options.scenes, "held out": options.held_out}
-    keep_settings(options.runs, {**shared, "editor": options.editor})  # which all networks share the edits of
+    keep_settings(options.runs, {**shared, "editor": options.editor})  # all networks share these edits
     models = models_of(options)
     training, held_out, where = data_of(options)
     print(f"{len(training)} images to train on; measured on {where}", flush=True)
     open_editor = partial(SaliencyEditor.from_pretrained, options.editor, device=options.device)
     store = fill_store(options.runs / "edits", training, open_editor)
-    pool = TrainingPool(training, options.size, {"default": store})
+    training_set = TrainingSet(training, options.size, {"default": store})
     measured = HeldOut.read(held_out, options.size)
     settings = {"training": len(training), "measured on": where, "pretrained": not options.data}
-    trials = train_all(models, pool, measured, settings, options)
+    trials = train_all(models, training_set, measured, settings, options)
     print_table2(trials, where)
     print_table1(held_out, where, options)
 

@@ -1,10 +1,10 @@
-"""How the cost of an edit grows with the image, the batch, the edits of an image and the noise levels.
+"""Measure how the cost of an edit grows with image size, batch size, edits per image and noise levels.
 
     python benchmarks/scaling.py [--editor bundled] [--sides 128 192 256 384] [--device cpu] [--json FILE]
 
-For SD v1.5 the sides are 256 … 768 (…1024); the bundled editor, made for 128 px, is asked for the same factor of
-three. Images are as large as the editor works. Seconds are of processor time on a CPU (set OMP_NUM_THREADS=1), all
-points are measured in turns, and each slope is that of a line through logarithms: cost ∝ quantity^slope.
+For SD v1.5 use sides from 256 to 768 or 1024; the bundled editor, made for 128 px, is measured over the same factor of
+three. Images have the size at which the editor works. On a CPU, seconds are processor time (set OMP_NUM_THREADS=1). All
+points are measured in turns. Each slope is that of a line through the logarithms: cost ∝ quantity^slope.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Point = tuple[str, int, Method]  # the quantity, its value, and edits at that va
 
 
 def edits_of(editor: SaliencyEditor, side: int, batch: int, edits: int, config: EditConfig) -> Method:
-    """``edits`` edits of each of ``batch`` scenes of ``side`` pixels, analysis included."""
+    """Make ``edits`` edits of each of ``batch`` scenes of ``side`` pixels, analysis included."""
     scenes = [render_scene(n, seed=800, size=side) for n in range(batch)]
     maps = [observe(scene.image, scene.objects, seed=n) for n, scene in enumerate(scenes)]
     given = ([scene.image for scene in scenes], maps, [scene.caption for scene in scenes])
@@ -40,7 +40,7 @@ def edits_of(editor: SaliencyEditor, side: int, batch: int, edits: int, config: 
 
 
 def points(editor: SaliencyEditor, sides: list[int], batches: list[int]) -> list[Point]:
-    """One quantity varied at a time, from one edit of one image of the smallest side at one noise level."""
+    """List the points: one quantity varies at a time, from one edit of one smallest image at one noise level."""
     side, config = sides[0], editor.config
     return [
         *(("side", value, edits_of(editor, value, 1, 1, config)) for value in sides),
@@ -51,14 +51,14 @@ def points(editor: SaliencyEditor, sides: list[int], batches: list[int]) -> list
 
 
 def slope(xs: list[float], ys: list[float]) -> float:
-    """Of the least-squares line through (log x, log y)."""
+    """Compute the slope of the least-squares line through (log x, log y)."""
     x, y = (torch.tensor(values, dtype=torch.float64).log() for values in (xs, ys))
     x, y = x - x.mean(), y - y.mean()
     return ((x * y).sum() / (x * x).sum()).item()
 
 
 def measure(given: list[Point], rounds: int, *, cuda: bool) -> list[tuple[str, int, Cost]]:
-    """What an edit costs at each point."""
+    """Measure the cost of an edit at each point."""
     costs = [measure_cost(method) for _, _, method in given]
     times = alternate({str(n): method.run for n, (_, _, method) in enumerate(given)}, rounds, cuda=cuda)
     for n, (cost, (_, _, method)) in enumerate(zip(costs, given, strict=True)):
@@ -67,7 +67,7 @@ def measure(given: list[Point], rounds: int, *, cuda: bool) -> list[tuple[str, i
 
 
 def figures(measured: list[tuple[str, int, Cost]]) -> list[Figure]:
-    """Each quantity's costs beside its first value's, and the slopes; that over pixels has a bar."""
+    """Compare the costs of each quantity with those of its first value, and compute slopes; one has a bar."""
     found = []
     for quantity in dict.fromkeys(quantity for quantity, _, _ in measured):
         rows = [(value, cost) for name, value, cost in measured if name == quantity]
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="where the figures go too")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args(arguments)
     cuda = torch.device(options.device).type == "cuda"
     dtype = torch.float16 if cuda else torch.float32

@@ -1,4 +1,4 @@
-"""The exact Stable Diffusion v1.5 configuration with random weights: does it build, edit, and fit?
+"""Build the exact Stable Diffusion v1.5 configuration with random weights, edit an image, and measure memory.
 
     python benchmarks/sd15_on_cpu.py --folder /tmp/sd15-random
 
@@ -24,7 +24,7 @@ from augsal_transforms.diffusion.hub import locate_model
 
 
 def build(folder: Path) -> None:
-    """Save SD v1.5 at random weights, with the bundled editor's vocabulary (CLIP's own is not at hand)."""
+    """Save SD v1.5 with random weights and the bundled editor's vocabulary, because CLIP's own needs a download."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(locate_model("bundled") / "tokenizer"), model_max_length=77)
@@ -56,7 +56,7 @@ def build(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where the 4 GB go; removed at the end")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for 4 GB of weights; removed at the end")
     folder = parser.parse_args().folder
     torch.manual_seed(0)
     build(folder)

@@ -1,13 +1,14 @@
-"""What each step that makes edits faster brings alone: predicted, and measured in turns.
+"""Predict and measure the gain of each step that makes edits faster.
 
     python benchmarks/speed_steps.py [--compile] [--json FILE]                       # the bundled editor, on the CPU
     python benchmarks/speed_steps.py --folder DIR --device cuda --compile --json FILE
 
-Each step is switched from outside, all others stay, and its row is the time after in units of the time before, for one
-edit of each of eight images with their analysis. Predicted is that ratio for a machine that takes for each operation as
-long as its arithmetic needs at the ceiling or its data at the bandwidth, both measured first, and nothing for calls and
-for Python. Where there is no such folder, the exact SD v1.5 configuration is saved there at random weights (4 GB). On a
-CPU seconds are of processor time, so set OMP_NUM_THREADS=1; ``--compile`` takes minutes.
+Each step is switched from outside the library while all others stay. Its row shows the time after it in units of the
+time before it, for one edit of each of eight images with their analysis. The prediction is that ratio on a machine
+where each operation takes the longer of its arithmetic at the ceiling and its data at the bandwidth, both measured
+first, and where calls and Python take no time. If the folder does not exist, the exact SD v1.5 configuration is saved
+there with random weights (4 GB). On a CPU, seconds are processor time: set OMP_NUM_THREADS=1. ``--compile`` takes
+minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from sd15_on_cpu import build
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.diffusion.model import DiffusionModel
-from augsal_transforms.diffusion.prompts import encode_prompts
 
 Step = tuple[str, Callable[[], object], Callable[[], object]]  # its name, the edits before it and after it
 COMPILED = "the networks compiled"
@@ -35,7 +35,7 @@ COMPILED = "the networks compiled"
 
 @dataclass
 class Gain:
-    """A step's time after in units of the time before, as predicted and as measured."""
+    """Time after a step in units of the time before it, predicted and measured."""
 
     step: str
     predicted: float
@@ -43,11 +43,11 @@ class Gain:
 
 
 class Forgetful(DiffusionModel):
-    """A model that encodes the empty prompt whenever it is asked for."""
+    """A model that encodes the empty prompt again at every request."""
 
     @property
     def empty_prompt(self) -> torch.Tensor:
-        return encode_prompts(self.tokenizer, self.text_encoder, [""])
+        return self.encode_prompts([""])
 
 
 class OneByOne:
@@ -61,7 +61,7 @@ class OneByOne:
 
 
 def steps(load: Callable[..., SaliencyEditor], inputs: Inputs, *, compiled: bool) -> Iterator[Step]:
-    """Every step that can be switched from outside; on a GPU the precisions and the U-Net's layout too."""
+    """Yield every step that can be switched from outside; on a GPU precision and the U-Net's layout too."""
     editor = load()
     model, config = editor.model, replace(editor.config, batch_size=len(inputs.images))
     editor = replace(editor, config=config)
@@ -97,7 +97,7 @@ def steps(load: Callable[..., SaliencyEditor], inputs: Inputs, *, compiled: bool
 
 
 def measure(given: list[Step], rounds: int, device: torch.device) -> list[Gain]:
-    """Predict each step, then measure all in turns."""
+    """Predict the gain of each step, then measure all steps in turns."""
     cuda = device.type == "cuda"
     dtypes = (torch.float32, *((torch.float16, torch.bfloat16) if cuda else ()))
     machine = {dtype: ceiling(device, dtype) for dtype in dtypes}, bandwidth(device)
@@ -117,7 +117,7 @@ def measure(given: list[Step], rounds: int, device: torch.device) -> list[Gain]:
 
 def main(arguments: list[str] | None = None) -> list[Gain]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="any pipeline folder; the bundled editor if not given")
+    parser.add_argument("--folder", type=Path, help="folder of a pipeline; the bundled editor if not given")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,11 +1,11 @@
-"""What the augmentation adds to a training step: edits from a store, and edits made on the way.
+"""Measure what the augmentation adds to a training step, with edits from a store and edits made during training.
 
     python benchmarks/training_overhead.py [--images 32] [--rounds 5] [--size 256] [--json FILE]
 
-The compact network of examples/ on 480×640 JPEGs with maps, one process that reads, transforms, predicts and learns,
-in processor time (set OMP_NUM_THREADS=1). p = 0.5; the second pass is over all images, as in README.md's loop, or over
-the edited ones alone. Epochs of each kind take turns. A network's second pass alone doubles what the network takes: the
-row says how much.
+The compact network of ``examples/`` is trained on 480×640 JPEGs with maps, at p = 0.5. One process reads, transforms,
+predicts and learns; seconds are processor time (set OMP_NUM_THREADS=1). The second pass predicts all images again, as
+in README.md's loop, or the edited ones alone. The kinds of training take turns, epoch by epoch. One row measures the
+second pass without any edits.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ sys.path.append(str(Path(__file__).parents[1] / "examples"))
 from compact_unisal import CompactUnisal
 
 BAR = 2.1
-WITHOUT, TWICE, LIVE = "without us", "without us, two passes", "edits made on the way"
+WITHOUT, TWICE, LIVE = "without us", "without us, two passes", "edits made during training"
 STORE, ALONE = "edits from a store", "edits from a store, edited ones alone"
 
 SecondPass = Callable[[Any, dict[str, torch.Tensor], torch.Tensor], torch.Tensor]
 
 
 def predict_all(model: Any, batch: dict[str, torch.Tensor], prediction: torch.Tensor) -> torch.Tensor:
-    """The prediction of every edited image, of the image again where a batch has no edited one."""
+    """Predict every edited image, or every image again if the batch has no edited images."""
     edited: torch.Tensor = model(batch.get("edited_image", batch["image"]))
     return edited
 
 
 def predict_edited(model: Any, batch: dict[str, torch.Tensor], prediction: torch.Tensor) -> torch.Tensor:
-    """The prediction of the images that are edited; the loss does not look at the others."""
+    """Predict only the images that are edited; the loss ignores the others."""
     edited, chosen = prediction.detach().clone(), batch["is_edited"]
     if chosen.any():
         edited[chosen] = model(batch["edited_image"][chosen])
@@ -57,7 +57,7 @@ class Training:
     """A network, its optimizer and its loss; ``epoch`` trains it on a loader's batches.
 
     Args:
-        second: The second pass; ``None``: none.
+        second: Function of the second pass, or ``None`` for no second pass.
     """
 
     def __init__(self, loader: DataLoader[Any], second: SecondPass | None) -> None:
@@ -84,7 +84,7 @@ class Training:
 def kinds_of_training(
     folder: SaliencyFolder, store: EditStore, editor: SaliencyEditor, size: int
 ) -> dict[str, Training]:
-    """The same training without us, with a second pass alone, from the store and live."""
+    """Build the kinds of training: without us, with a second pass alone, with the store, and with live edits."""
     stored = SaliencyDiffusionAugment(store=store.folder, p=0.5, seed=0)
     live = SaliencyDiffusionAugment(editor=editor, p=0.5, seed=0)
     kinds: dict[str, tuple[Callable[[Any], Any], SecondPass | None]] = {
@@ -112,9 +112,9 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--size", type=int, default=256, help="side of the network's input")
+    parser.add_argument("--size", type=int, default=256, help="side of the network's input in pixels")
     parser.add_argument("--editor", default="bundled")
-    parser.add_argument("--json", type=Path, help="where the figures go too")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as place:
         editor = SaliencyEditor.from_pretrained(options.editor)

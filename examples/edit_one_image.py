@@ -1,9 +1,9 @@
-"""Edit one image: raise the contrast of what its caption and its saliency map agree on.
+"""Edit one image: change contrast, brightness and colour of the region that caption and saliency map select.
 
     python examples/edit_one_image.py                                        # a procedural scene
     python examples/edit_one_image.py photo.jpg map.png "a dog on a beach"   # your own
 
-Writes the image, the edit mask over it, and three edits side by side.
+Writes one picture: the image, the edit mask over it, and three edits.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from augsal_transforms.scenes.scenes import SceneDataset
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("image", nargs="?", type=Path)
-    parser.add_argument("saliency_map", nargs="?", type=Path)
-    parser.add_argument("prompt", nargs="?", default="")
+    parser.add_argument("image", nargs="?", type=Path, help="image file; a procedural scene if not given")
+    parser.add_argument("saliency_map", nargs="?", type=Path, help="file of its saliency map")
+    parser.add_argument("prompt", nargs="?", default="", help="caption of the image")
     parser.add_argument("--editor", default="bundled", help="bundled, sd-v1-5, a folder or a hub id")
-    parser.add_argument("--out", type=Path, default=Path("edited.png"))
-    parser.add_argument("--smoke", action="store_true", help="the same: it takes seconds")
+    parser.add_argument("--out", type=Path, default=Path("edited.png"), help="file for the picture")
+    parser.add_argument("--smoke", action="store_true", help="has no effect: a normal run takes seconds")
     options = parser.parse_args()
     if (options.image is None) != (options.saliency_map is None):
-        parser.error("an image needs its saliency map")
+        parser.error("pass both: image SALIENCY_MAP [PROMPT]")
 
     if options.image is None:
         sample = SceneDataset(1, seed=99)[0]

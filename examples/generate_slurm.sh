@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fill a store of edits on a Slurm cluster: sbatch --array=0-7 examples/generate_slurm.sh DATA STORE [options of augsal generate]
 #
-# Every task of the array walks the whole list from its own offset and skips what exists. A task that is preempted
-# or runs out of time costs nothing but its last batch: submit the script again, with any number of tasks.
+# Each task of the array walks the whole list from its own offset and skips finished images. A task that is preempted or
+# runs out of time loses only its last batch: submit the script again, with any number of tasks.
 #SBATCH --job-name=augsal
 #SBATCH --gpus=1
 #SBATCH --cpus-per-task=8
@@ -13,5 +13,5 @@
 set -euo pipefail
 data=$1 store=$2
 shift 2
-export HF_HUB_OFFLINE=1 # compute nodes seldom reach the hub: load the model once where it can be reached
+export HF_HUB_OFFLINE=1 # compute nodes often have no network: load the model once on a node that has
 srun augsal generate --data "$data" --store "$store" "$@"

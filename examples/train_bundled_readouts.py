@@ -2,10 +2,11 @@
 
     python examples/train_bundled_readouts.py --out augsal_transforms/assets/readouts
 
-Renders scenes of the editor's series, from 100 000 on, which it never saw, trains all readouts together on
-them, chooses the blur of the saliency map on scenes of a third series and writes a card. Checkpoints go to
-``--runs``; running the same command again goes on from there. On a CPU with several cores, processes of one thread are
-faster than one of several: ``OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 examples/train_bundled_readouts.py …``.
+The script renders scenes of the editor's series from number 100 000 on, which the editor was not trained on, trains all
+readouts on them together, chooses the blur of the saliency map on scenes of a third series, and writes a card.
+Checkpoints are kept in ``--runs``: the same command resumes from them. On a CPU with several cores, several processes
+of one thread are faster than one process of several threads: ``OMP_NUM_THREADS=1 torchrun --nproc-per-node 2
+examples/train_bundled_readouts.py --out FOLDER``.
 """
 
 from __future__ import annotations
@@ -32,18 +33,20 @@ BLURS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)  # latent cells
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="where the readouts go")
-    parser.add_argument("--runs", type=Path, default=Path("runs/readouts"), help="rendered scenes and checkpoints")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the readouts")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs/readouts"), help="folder of rendered scenes and checkpoints"
+    )
     parser.add_argument("--scenes", type=int, default=16384)
     parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--held-out", type=int, default=96, help="scenes that the blur is chosen on")
-    parser.add_argument("--smoke", action="store_true", help="a few steps of everything, in a minute")
+    parser.add_argument("--held-out", type=int, default=96, help="number of scenes on which the blur is chosen")
+    parser.add_argument("--smoke", action="store_true", help="run a few steps of everything, in a minute")
     options = parser.parse_args()
     if options.smoke:
         options.scenes, options.steps, options.held_out = 32, 4, 4
     options.runs.mkdir(parents=True, exist_ok=True)
     with one_of_several("cpu") as (_, rank, wait):
-        if rank == 0:  # the others find the scenes and the index written
+        if rank == 0:  # the other processes read the scenes and the index
             AnnotatedFolder(render_once(options.runs / "scenes", options.scenes), index=options.runs / "index.json")
         wait()
         train(options, rank)
@@ -70,7 +73,7 @@ def train(options: argparse.Namespace, rank: int) -> None:
 
 
 def choose_blur(predictor: SaliencyPredictor, count: int) -> tuple[SaliencyPredictor, str]:
-    """The predictor with the blur of the lowest KLD on held-out scenes, and the table it was chosen from."""
+    """Choose the blur of the lowest KLD on held-out scenes; return the predictor and the table of all blurs."""
     scenes = [render_scene(n, BLUR_SERIES) for n in range(count)]
     targets = torch.stack([observe(scene.image, scene.objects, seed=n) for n, scene in enumerate(scenes)])
     images, rows, tried = [scene.image for scene in scenes], [], {}

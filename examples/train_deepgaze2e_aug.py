@@ -1,10 +1,10 @@
-"""Train DeepGaze IIE with edits, by the training functions of a checkout of matthias-k/DeepGaze that stays as it is.
+"""Train DeepGaze IIE with edits, by the training functions of an unchanged checkout of matthias-k/DeepGaze.
 
     python examples/train_deepgaze2e_aug.py --deepgaze PATH --data SALICON --store edits/ --out runs/deepgaze2e
     python examples/train_deepgaze2e_aug.py --deepgaze PATH --smoke   # six scenes, one epoch, random backbones
 
-``--data`` holds ``images/{train,val}/NAME.jpg`` and fixation maps ``fixations/{train,val}/NAME.png``. The published
-weights are downloaded, and trained on. Needs pysaliency and what else the checkout imports.
+``--data`` holds ``images/{train,val}/NAME.jpg`` and fixation maps ``fixations/{train,val}/NAME.png``. Training starts
+from the published weights, which are downloaded. Needs pysaliency and the other libraries that the checkout imports.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from augsal_transforms.adapters import deepgaze2e
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--deepgaze", type=Path, required=True, help="the checkout")
-    parser.add_argument("--data", type=Path, help="images and fixation maps")
-    parser.add_argument("--store", type=Path, help="edits of the training images")
+    parser.add_argument("--deepgaze", type=Path, required=True, help="folder of the checkout")
+    parser.add_argument("--data", type=Path, help="folder of images and fixation maps")
+    parser.add_argument("--store", type=Path, help="store of edits of the training images")
     parser.add_argument("--p", type=float, default=0.5, help="chance that an image is edited")
     parser.add_argument("--editing-weight", type=float, default=0.1)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/deepgaze2e"))
-    parser.add_argument("--smoke", action="store_true", help="everything once, in some minutes")
+    parser.add_argument("--smoke", action="store_true", help="run everything once, in a few minutes")
     options = parser.parse_args()
     if not options.smoke and None in (options.data, options.store):
-        parser.error("--data and --store are missing: images with fixation maps, and edits of them")
+        parser.error("pass --data, a folder of images with fixation maps, and --store, a store of their edits")
     sys.path.insert(0, str(options.deepgaze.resolve()))
     with tempfile.TemporaryDirectory() as folder:
         if options.smoke:
@@ -81,7 +81,7 @@ def build(random: bool) -> Any:
 
 @contextmanager
 def random_backbones() -> Iterator[None]:
-    """Nothing is downloaded and nothing loaded: backbones are as they start out."""
+    """Give the backbones random weights: nothing is downloaded and nothing is loaded inside the block."""
     from deepgaze_pytorch.features import efficientnet_pytorch, shapenet
 
     net = efficientnet_pytorch.EfficientNet

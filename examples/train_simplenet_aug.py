@@ -1,10 +1,10 @@
-"""Train SimpleNet with edits, in a checkout of samyak0210/saliency that stays as it is.
+"""Train SimpleNet with edits, in an unchanged checkout of samyak0210/saliency.
 
     python examples/train_simplenet_aug.py --simplenet PATH --store edits/ --dataset_dir SALICON/ --enc_model pnas
     python examples/train_simplenet_aug.py --simplenet PATH --smoke   # six scenes, one epoch, no weights
 
-What it does not know it hands to the checkout's ``train.py``. The same without this file, in its folder:
-``python -m augsal_transforms.adapters.simplenet --store edits/ -- train.py …``
+Other options are passed on to the checkout's ``train.py``. The same without this file, in the folder of ``train.py``:
+``python -m augsal_transforms.adapters.simplenet --store edits/ -- train.py --dataset_dir SALICON/``
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ SMOKE = ("--enc_model", "resnet", "--load_weight", "0", "--no_epochs", "1", "--b
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--simplenet", type=Path, required=True, help="the checkout")
-    parser.add_argument("--store", type=Path, help="edits of the training images")
-    parser.add_argument("--smoke", action="store_true", help="everything once, in two minutes")
+    parser.add_argument("--simplenet", type=Path, required=True, help="folder of the checkout")
+    parser.add_argument("--store", type=Path, help="store of edits of the training images")
+    parser.add_argument("--smoke", action="store_true", help="run everything once, in two minutes")
     options, theirs = parser.parse_known_args()
     if not options.smoke and options.store is None:
-        parser.error("--store is missing: a folder of edits of the training images")
+        parser.error("pass --store, a store of edits of the training images; `augsal generate` makes one")
     with tempfile.TemporaryDirectory() as folder:
         store = options.store and options.store.resolve()
         if options.smoke:

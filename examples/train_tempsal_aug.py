@@ -1,11 +1,11 @@
-r"""Train TempSAL with edits, in a checkout of IVRL/Tempsal that stays as it is.
+r"""Train TempSAL with edits, in an unchanged checkout of IVRL/Tempsal.
 
     python examples/train_tempsal_aug.py --tempsal PATH --store edits/ \
         --enc_model pnas_boosted_multi --model_path multilevel_tempsal.pt --dataset_dir SALICON/
     python examples/train_tempsal_aug.py --tempsal PATH --smoke   # six scenes, one epoch, random weights (1 GB)
 
-What it does not know it hands to the checkout's ``train.py``. The same without this file, in its folder:
-``python -m augsal_transforms.adapters.tempsal --store edits/ -- train.py …``
+Other options are passed on to the checkout's ``train.py``. The same without this file, in the folder of ``train.py``:
+``python -m augsal_transforms.adapters.tempsal --store edits/ -- train.py --dataset_dir SALICON/``
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ SMOKE = ("--enc_model", "pnas_boosted_multi", "--no_epochs", "1", "--batch_size"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tempsal", type=Path, required=True, help="the checkout")
-    parser.add_argument("--store", type=Path, help="edits of the training images")
-    parser.add_argument("--smoke", action="store_true", help="everything once, in some minutes")
+    parser.add_argument("--tempsal", type=Path, required=True, help="folder of the checkout")
+    parser.add_argument("--store", type=Path, help="store of edits of the training images")
+    parser.add_argument("--smoke", action="store_true", help="run everything once, in a few minutes")
     options, theirs = parser.parse_known_args()
     if not options.smoke and options.store is None:
-        parser.error("--store is missing: a folder of edits of the training images")
+        parser.error("pass --store, a store of edits of the training images; `augsal generate` makes one")
     with tempfile.TemporaryDirectory() as folder:
         store = options.store and options.store.resolve()
         source = options.tempsal.resolve() / "src"
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def write_random_checkpoint(source: Path, checkpoint: Path) -> None:
-    """The model can only be made from a checkpoint of itself: make it while loading does nothing, and save that."""
+    """Save a checkpoint of random weights: the model can only be built from a checkpoint of itself."""
     os.chdir(source)
     sys.path.insert(0, str(source))
     with tempsal.shims(), without_loading():
@@ -61,7 +61,7 @@ def write_random_checkpoint(source: Path, checkpoint: Path) -> None:
 
 @contextmanager
 def without_loading() -> Iterator[None]:
-    """Weights are as they start out, whatever is loaded."""
+    """Keep random weights: loading does nothing inside the block."""
     nothing = mock.Mock(return_value={})
     with mock.patch("torch.load", nothing), mock.patch("torch.nn.Module.load_state_dict", nothing):
         yield

@@ -4,13 +4,13 @@
     python examples/train_unisal_aug.py --data SALICON   # images/, maps/, annotations/ in SALICON's layout
     python examples/train_unisal_aug.py --smoke          # everything once, in a minute
 
-Or train UNISAL itself, in a checkout of rdroste/unisal that stays as it is:
+Or train UNISAL itself, in an unchanged checkout of rdroste/unisal:
 
     python examples/train_unisal_aug.py --unisal PATH --data SALICON --store edits/
     python examples/train_unisal_aug.py --unisal PATH --smoke
 
-The first writes a picture of edits and prints a table. One run says little about whether augmentation helps: that
-takes many seeds.
+The first three write a picture of edits and print a table. One run does not show whether augmentation helps: that takes
+many seeds (``benchmarks/reproduce_table2.py``).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.metrics import cc, kld
 from augsal_transforms.scenes.scenes import SceneDataset
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Transformed(Dataset[dict[str, Any]]):
@@ -56,7 +56,7 @@ class Transformed(Dataset[dict[str, Any]]):
 
 
 class AsTensors(v2.Transform):
-    """The sample's image and map as tv_tensors: what the augmentation hands on, without it."""
+    """Turn the sample's image and map into tv_tensors, as the augmentation does."""
 
     def forward(self, sample: dict[str, Any]) -> dict[str, Any]:
         image = to_rgb_image(sample["image"])
@@ -66,12 +66,12 @@ class AsTensors(v2.Transform):
 
 def pipeline(first: v2.Transform, size: int, *, training: bool) -> v2.Compose:
     flip = [v2.RandomHorizontalFlip()] if training else []
-    tail = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, DEVIATION)]
+    tail = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
     return v2.Compose([first, v2.Resize((size, size)), *flip, *tail])
 
 
 def train(name: str, dataset: Any, first: v2.Transform, options: argparse.Namespace) -> CompactUnisal:
-    """The same loop with or without augmentation: only the first transform and the loss differ."""
+    """Train with or without augmentation: only the first transform and the loss differ."""
     torch.manual_seed(options.seed)
     device = torch.device(options.device)
     model = CompactUnisal().to(device)
@@ -122,7 +122,7 @@ def evaluate(model: CompactUnisal, dataset: Any, options: argparse.Namespace) ->
 
 
 def picture_edits(dataset: Any, augment: SaliencyDiffusionAugment, path: Path, count: int = 8) -> None:
-    """Rows of image, saliency map, edit mask over the image, edited image."""
+    """Save rows of image, saliency map, edit mask over the image, and edited image."""
     always = SaliencyDiffusionAugment(editor=augment.editor, p=1.0, edits=augment.edits, seed=0)
     square = v2.Compose([v2.Resize((192, 192)), v2.ToDtype(torch.float32, scale=True)])
     rows = []
@@ -144,24 +144,24 @@ def picture_edits(dataset: Any, augment: SaliencyDiffusionAugment, path: Path, c
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a folder in SALICON's layout; procedural scenes if not given")
+    parser.add_argument("--data", type=Path, help="folder in SALICON's layout; procedural scenes if not given")
     parser.add_argument("--editor", default="bundled", help="bundled, sd-v1-5, a folder or a hub id")
     parser.add_argument("--p", type=float, default=0.5, help="chance that a sample is edited")
-    parser.add_argument("--scenes", type=int, default=128, help="procedural scenes to train on")
+    parser.add_argument("--scenes", type=int, default=128, help="number of procedural scenes to train on")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--size", type=int, default=128, help="side of the network's input")
+    parser.add_argument("--size", type=int, default=128, help="side of the network's input in pixels")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("edits.png"))
-    parser.add_argument("--unisal", type=Path, help="a checkout of rdroste/unisal, to train that")
-    parser.add_argument("--store", type=Path, help="edits of the training images, for --unisal")
-    parser.add_argument("--smoke", action="store_true", help="everything once, in a minute")
+    parser.add_argument("--unisal", type=Path, help="folder of a checkout of rdroste/unisal, to train its network")
+    parser.add_argument("--store", type=Path, help="store of edits of the training images, for --unisal")
+    parser.add_argument("--smoke", action="store_true", help="run everything once, in a minute")
     options = parser.parse_args()
     if options.unisal:
         if not options.smoke and None in (options.data, options.store):
-            parser.error("--unisal trains on --data, with the edits in --store")
+            parser.error("--unisal needs --data, a folder in SALICON's layout, and --store, a store of its edits")
         train_unisal(options)
         return
     if options.smoke:
@@ -184,7 +184,7 @@ def main() -> None:
 
 
 def scenes_or_folder(options: argparse.Namespace) -> tuple[Any, Any, str]:
-    """Training images, images to measure on, and what those are."""
+    """Training images, images to measure on, and a description of the second."""
     if options.data is None:
         count = 8 if options.smoke else 64
         return SceneDataset(options.scenes), SceneDataset(count, seed=99), f"{count} held-out scenes"
@@ -196,14 +196,14 @@ def scenes_or_folder(options: argparse.Namespace) -> tuple[Any, Any, str]:
 
 
 def train_unisal(options: argparse.Namespace) -> None:
-    """UNISAL's own trainer on SALICON's images, its batches with edits."""
+    """Run UNISAL's own trainer on SALICON's images with edits."""
     sys.path.insert(0, str(options.unisal.resolve()))
     with tempfile.TemporaryDirectory() as folder:
         trained: dict[str, Any] = {"num_epochs": options.epochs, "num_workers": options.workers}
         if options.smoke:
             options.data = write_scenes(Path(folder), images="images", fixations="fixations/{split}")
             options.store = Path(folder) / "edits"
-            # No instance of its own: that copies the weights of the backbone, which are not there.
+            # No new instance: it would copy the weights of the backbone, which a smoke run does not have.
             trained = {"num_epochs": 1, "num_workers": 0, "new_instance": False, "tboard": False}
             trained["model_cfg"] = {"sources": ["SALICON"], "cnn_cfg": {"pretrained": False}}
             os.environ["TRAIN_DIR"] = f"{folder}/runs"

@@ -1,4 +1,4 @@
-"""Six procedural scenes in an upstream's layout, and a store of their edits, for the examples' ``--smoke``."""
+"""Write six procedural scenes in an upstream's layout, and a store of their edits, for ``--smoke``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZE = (480, 640)  # SALICON's
 
 
 def write_scenes(folder: Path, *, images: str, fixations: str, ending: str = ".jpg") -> Path:
-    """Write ``data`` and ``edits`` into a folder; returns the first. ``{split}`` stands for train and val."""
+    """Write ``data`` and ``edits`` into a folder and return the path of ``data``; ``{split}`` is train or val."""
     captions = {}
     for number, split in enumerate(["train"] * 4 + ["val"] * 2):
         scene = render_scene(number, seed=77)

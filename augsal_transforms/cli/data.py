@@ -13,7 +13,7 @@ import typer
 
 from augsal_transforms.cli.errors import FAILURES
 from augsal_transforms.cli.options import AsJson, DataFolder, LayoutName, Overwrite, Split
-from augsal_transforms.cli.outputs import check_files_in, check_folder, check_output
+from augsal_transforms.cli.outputs import check_files_in, check_folder, check_output, make_room
 from augsal_transforms.cli.preflight import check_mat_files
 from augsal_transforms.cli.units import as_size
 
@@ -53,7 +53,7 @@ def check_data(
     from augsal_transforms.data import checks
 
     if report:
-        check_output(report, "--report", overwrite=overwrite)
+        check_output(report, "--report", overwrite=overwrite, is_own=checks.is_problem_table)
     found = checks.check_data(folder, split, layout, progress=partial(tqdm, unit="image", leave=False, disable=None))
     if as_json:
         problems = [problem._asdict() for problem in found.problems]
@@ -61,7 +61,7 @@ def check_data(
     else:
         _print_report(found)
     if report:
-        report.parent.mkdir(parents=True, exist_ok=True)
+        make_room([report] if overwrite else [])
         checks.write_problems(found.problems, report)
         typer.echo(f"all problems: {report}", err=as_json)
     if found.problems:
@@ -89,7 +89,7 @@ def convert_fixations(
     as_json: AsJson = False,
 ) -> None:
     """Write the fixations of .mat files, or of SALICON's JSON release, as .png fixation maps."""
-    from augsal_transforms.data.fixations import read_fixations, write_fixation_maps
+    from augsal_transforms.data.fixations import is_own_map, read_fixations, write_fixation_maps
     from augsal_transforms.data.layouts import open_layout
 
     dataset = open_layout(folder, split, layout)
@@ -98,7 +98,9 @@ def convert_fixations(
         raise ValueError(f"{folder} has no fixations of {split!r}. `augsal check-data` lists what it has.")
     check_mat_files(fixations.files.values())
     inputs = [*dataset.images.values(), *dataset.maps.values(), *fixations.files.values()]
-    check_files_in(out, [f"{name}.png" for name in fixations], "--out", inputs=inputs, overwrite=overwrite)
+    names = [f"{name}.png" for name in fixations]
+    check_files_in(out, names, "--out", inputs=inputs, overwrite=overwrite, is_own=is_own_map)
+    make_room(out / name for name in names if overwrite)
     failures = write_fixation_maps(fixations, out)
     made = len(fixations) - len(failures)
     if as_json:
@@ -119,14 +121,14 @@ def index(
     as_json: AsJson = False,
 ) -> None:
     """Write the captions and object boxes of COCO's annotation files as one small file, which training reads."""
-    from augsal_transforms.data.annotations import make_index, write_index
+    from augsal_transforms.data.annotations import is_index, make_index, write_index
 
     inputs = [path for path in (captions, instances) if path]
     if not inputs:
         raise ValueError("--captions or --instances must be given.")
-    check_output(out, "--out", inputs=inputs, overwrite=overwrite)
+    check_output(out, "--out", inputs=inputs, overwrite=overwrite, is_own=is_index)
     made = make_index(captions, instances)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_room([out] if overwrite else [])
     write_index(made, out)
     found = {"captions": len(made["captions"]), "boxes": len(made["boxes"]), "bytes": out.stat().st_size}
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augsal_transforms.cli.errors import user_code
+from augsal_transforms.cli.errors import FAILURES, user_code
 from augsal_transforms.cli.options import DEVICE, AsJson, Data, Device, Overwrite
 from augsal_transforms.cli.outputs import check_output, write_text
 from augsal_transforms.cli.preflight import check_device
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from augsal_transforms.data.fixations import FixatedFolder
     from augsal_transforms.evaluation.models import Model, Predict
+
+FRAMES = ("refuse", "scale")
 
 
 def evaluate(
@@ -34,6 +37,9 @@ def evaluate(
     edition: Annotated[str, typer.Option(help="The data's edition, printed with the result: 2015, 2017.")] = (
         "not given"
     ),
+    fixation_frame: Annotated[
+        str, typer.Option(help="For fixations recorded in a frame of another size than the image: refuse, or scale.")
+    ] = "refuse",
     device: Device = DEVICE,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers of every image.")] = None,
     overwrite: Overwrite = False,
@@ -41,7 +47,7 @@ def evaluate(
 ) -> None:
     """Score predictions, or a model's, against saliency maps and fixations. Each number has its definition beside it.
 
-    An exception of your own model ends with its traceback and exit code 1.
+    Exit code 3 if images could not be read; 1, with a traceback, if your own model raises an exception.
     """
     from tqdm import tqdm
 
@@ -52,9 +58,12 @@ def evaluate(
     find_preset(preset)
     if (pred is None) == (model is None):
         raise ValueError("give either --pred, a folder of maps, or --model.")
+    if fixation_frame not in FRAMES:
+        raise ValueError(f"--fixation-frame must be {' or '.join(FRAMES)}, got {fixation_frame!r}.")
     if out:
-        check_output(out, "--out", overwrite=overwrite)
-    dataset = FixatedFolder(data, split or ("val" if (data / "maps" / "val").is_dir() else "train"), captions={})
+        check_output(out, "--out", overwrite=overwrite, is_own=_is_evaluation)
+    split = split or ("val" if (data / "maps" / "val").is_dir() else "train")
+    dataset = FixatedFolder(data, split, captions={}, frame=fixation_frame)
     with suppress(ValueError):  # a damaged file is found again, and named, when its image is scored
         dataset.fixations(dataset.names[0])  # an ImportError now, and not after the model has run
     result = score(
@@ -70,6 +79,17 @@ def evaluate(
     if out:
         write_text(out, result.to_json())
         typer.echo(f"{out}", err=as_json)
+    if result.failures:
+        raise typer.Exit(FAILURES)
+
+
+def _is_evaluation(path: Path) -> bool:
+    """Whether a file is what ``--out`` writes."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(table, dict) and {"predictions", "preset", "metrics", "images"} <= table.keys()
 
 
 def _find_predictions(pred: Path | None, model: str | None, device: str, dataset: FixatedFolder) -> Predict:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -80,13 +78,11 @@ def generate(
     check_editor(editor)
     options: dict[str, Any] = {"editor": editor, "device": device, "dtype": dtype, "batch_size": batch_size}
     options["compile"] = compile and not dry_run  # three images would not pay for it
-    make = partial(open_generation, (data, split, layout), edits, seed, **options)
+    make = partial(open_generation, (data, split, layout), store, edits, seed, **options)
     if dry_run:
-        with _store_or_none(store) as folder:
-            _print_estimate(make(store=folder), names, world, as_json)
+        _print_estimate(make(), names, world, as_json)
         return
-    counts = _on_ray(partial(make, store=store), names, actors, device) if engine == "ray" else None
-    counts = _scan(make(store=store), names, rank) if counts is None else counts
+    counts = _on_ray(make, names, actors, device) if engine == "ray" else _scan(make(), names, rank)
     _print_counts(counts, store, as_json)
     # torchrun would take any other code for a crash and start all processes again.
     raise typer.Exit(FAILURES if counts["failed"] and "TORCHELASTIC_RUN_ID" not in os.environ else 0)
@@ -99,12 +95,17 @@ def _check(engine: str, dtype: str, store: Path, device: str) -> None:
         check_library("ray", "--engine ray")
     if dtype not in ("auto", *PRECISIONS):
         raise ValueError(f"--dtype must be auto, {', '.join(PRECISIONS)}, got {dtype!r}.")
-    check_folder(store, "--store")
+    try:
+        check_folder(store, "--store")
+    except ValueError as error:
+        if not (store / "v1").is_dir():
+            raise
+        typer.echo(f"augsal: {error} Edits that are there already are counted.", err=True)
     check_device(device)
 
 
 def open_generation(
-    files: tuple[Path, str, str], edits: list[Any], seed: int, *, store: Path, **options: Any
+    files: tuple[Path, str, str], store: Path, edits: list[Any], seed: int, **options: Any
 ) -> Generation:
     """The generation that fills the store, in this process or in an actor."""
     from augsal_transforms import EditStore
@@ -130,16 +131,6 @@ def open_editor(editor: str, device: str, dtype: str, batch_size: int | None, *,
     return SaliencyEditor.from_pretrained(editor, device=place, dtype=precision, config=config, compile=compile)
 
 
-@contextmanager
-def _store_or_none(store: Path) -> Iterator[Path]:
-    """The store's folder if it is there, and otherwise an empty one that is deleted afterwards."""
-    if (store / "v1").is_dir():
-        yield store
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
 def _scan(generation: Generation, names: list[str], rank: int) -> Counter[str]:
     from tqdm import tqdm
 
@@ -158,11 +149,9 @@ def _on_ray(make: Callable[[], Generation], names: list[str], actors: int, devic
 
 
 def _print_start(dataset: SaliencyFolder, editor: str, as_json: bool) -> None:
-    captions = sum(bool(dataset.captions.get(name)) for name in dataset.names)
-    left_out = len(dataset.images.keys() | dataset.maps.keys()) - len(dataset.names)
     typer.echo(
-        f"{dataset.layout}, {dataset.split}: captions of {captions:,} of {len(dataset.names):,} images, "
-        f"{left_out:,} images left out (no map of their name, or no image); editor {editor}",
+        f"{dataset.layout}, {dataset.split}: captions of {dataset.captioned:,} of {len(dataset):,} images, "
+        f"{len(dataset.left_out):,} images left out (no map); editor {editor}",
         err=as_json,
     )
 

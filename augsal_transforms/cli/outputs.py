@@ -1,13 +1,14 @@
 """Every output of every command: checked before the work, whole or absent after it, never onto another file.
 
-A file that exists is replaced with ``--overwrite`` alone; an input, a folder, a link or a device never is.
+A file that exists is replaced if the same command wrote it, or with ``--overwrite``. An input, a folder, a link or a
+device is never replaced.
 """
 
 from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ def check_output(
     inputs: Iterable[Path] = (),
     endings: Sequence[str] = (),
     overwrite: bool = False,
+    is_own: Callable[[Path], bool] | None = None,
 ) -> None:
     """Refuse a file that could not be written, or that would take the place of another; writes nothing.
 
@@ -37,6 +39,7 @@ def check_output(
         inputs: Files that the command reads.
         endings: The endings that the format allows, in lower case; any where empty.
         overwrite: Whether an existing file that is not an input may be replaced.
+        is_own: Whether an existing file is one that this command writes, and may be replaced for that.
 
     Raises:
         ValueError: For an unknown ending, an input, a folder, a link, a device or a file that has another in its way.
@@ -53,7 +56,7 @@ def check_output(
             raise ValueError(f"{option}: {path} is an input of this command. Name another file.")
         if not path.is_file():
             raise ValueError(f"{option}: {path} is not a regular file. Name another one.")
-        if not overwrite:
+        if not (overwrite or (is_own and is_own(path))):
             raise FileExistsError(f"{option}: {path} exists already. Name another file, or give --overwrite.")
     check_folder(path.parent, option)
 
@@ -90,7 +93,13 @@ def check_folder(folder: Path, option: str) -> None:
 
 
 def check_files_in(
-    folder: Path, names: Iterable[str], option: str, *, inputs: Iterable[Path] = (), overwrite: bool = False
+    folder: Path,
+    names: Iterable[str],
+    option: str,
+    *,
+    inputs: Iterable[Path] = (),
+    overwrite: bool = False,
+    is_own: Callable[[Path], bool] | None = None,
 ) -> None:
     """Refuse a folder where one of these files could not be written; links inside the folder are not followed.
 
@@ -100,6 +109,7 @@ def check_files_in(
         option: The option that names the folder, for the message.
         inputs: Files that the command reads.
         overwrite: Whether existing files that are not inputs may be replaced.
+        is_own: As in ``check_output``.
 
     Raises:
         ValueError: As ``check_output``, and for a link between the folder and a file.
@@ -115,7 +125,14 @@ def check_files_in(
         if not (path.exists() or path.is_symlink()):
             continue
         status = path.stat() if path.exists() else path.lstat()
-        check_output(path, option, inputs=[path] if (status.st_dev, status.st_ino) in read else [], overwrite=overwrite)
+        same = [path] if (status.st_dev, status.st_ino) in read else []
+        check_output(path, option, inputs=same, overwrite=overwrite, is_own=is_own)
+
+
+def make_room(paths: Iterable[Path]) -> None:
+    """Delete the files of these that exist: checked outputs, with ``--overwrite`` given."""
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def existing_parent(path: Path) -> Path:

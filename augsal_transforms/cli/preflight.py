@@ -15,22 +15,18 @@ def check_device(device: str) -> str:
     """The device of this process, as torch names it: for ``"auto"`` its GPU, or the CPU where there is none.
 
     Raises:
-        ValueError: If torch does not know the device, or cannot use it here.
+        ValueError: If there is no such device, or this build of torch cannot use it.
     """
-    import torch
-
+    from augsal_transforms.diffusion.loading import find_device
     from augsal_transforms.generate.launch import own_device
 
     place = own_device(os.environ, device)
     try:
-        torch.zeros(1, device=place).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        found = f"{torch.cuda.device_count()} CUDA GPUs" if torch.cuda.is_available() else "no CUDA GPU"
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"--device must be auto, cpu, or a device that torch can use, got {device!r}: {reason} Torch "
-            f"{torch.__version__} finds {found} here. Use --device cpu, or a torch that is built for your device."
-        ) from error
+        found = find_device(place)
+    except ValueError as error:
+        raise ValueError(f"--device: {error}") from error
+    if found.type == "meta":  # torch's device without numbers
+        raise ValueError("--device must be auto, cpu, or the name of a device that computes, got 'meta'.")
     return place
 
 

@@ -33,7 +33,7 @@ def train_readouts(
 ) -> None:
     """Train the readouts of an editor, a saliency model among them. Run it again, or under torchrun, to go on."""
     from augsal_transforms import SaliencyEditor
-    from augsal_transforms.data.annotations import AnnotatedFolder
+    from augsal_transforms.data.annotations import AnnotatedFolder, is_index
     from augsal_transforms.training.launch import one_of_several, render_once
     from augsal_transforms.training.readouts import ReadoutTraining
     from augsal_transforms.training.samples import TrainingConfig
@@ -41,7 +41,8 @@ def train_readouts(
     check_number(feature_rate, "--feature-rate", above=0)
     check_number(head_rate, "--head-rate", above=0)
     check_folder(out, "--out")
-    _check_index(out / "index.json")
+    if (out / "index.json").exists() and not is_index(out / "index.json"):
+        raise FileExistsError(f"--out: {out / 'index.json'} exists and is no index. Name another folder.")
     local = check_device(device)
     check_editor(editor)
     with one_of_several(local) as (place, rank, wait):
@@ -68,18 +69,6 @@ def train_readouts(
         if rank == 0:
             predictor.save(out)
             _print_next(out, editor, as_json)
-
-
-def _check_index(path: Path) -> None:
-    """Refuse a folder whose index.json is not an index, because training would write its own in its place."""
-    if not path.exists():
-        return
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        table = None
-    if not isinstance(table, dict) or not {"annotations", "classes", "captions", "boxes"} <= table.keys():
-        raise FileExistsError(f"--out: {path} exists and is no index of annotations. Name another folder.")
 
 
 def _print_next(out: Path, editor: str, as_json: bool) -> None:

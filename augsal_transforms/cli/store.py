@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from augsal_transforms.cli.outputs import check_folder
 from augsal_transforms.cli.preflight import check_number
 from augsal_transforms.cli.units import as_size
 
+if TYPE_CHECKING:
+    from augsal_transforms import EditStore
+
 
 def verify(
     store: Store,
@@ -21,14 +24,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read every record of a store whole. Exit code 3 if one is damaged and --repair was not given."""
-    from augsal_transforms import EditStore
     from augsal_transforms.store.maintenance import damaged_records
     from augsal_transforms.store.maintenance import repair as delete_damaged
 
-    opened = EditStore(store, readonly=True)
+    opened = _open(store)
     if repair:
         check_folder(store, "--store")
-        opened = EditStore(store)
     damaged = delete_damaged(opened) if repair else list(damaged_records(opened))
     sound = sum(1 for _ in opened.records()) - (0 if repair else len(damaged))
     if as_json:
@@ -47,11 +48,10 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Delete temporary files and claims of processes that were killed."""
-    from augsal_transforms import EditStore
     from augsal_transforms.store.maintenance import collect_garbage
 
     check_number(minutes, "--minutes", least=0)
-    opened = EditStore(store, readonly=True)
+    opened = _open(store)
     check_folder(store, "--store")
     count = collect_garbage(opened, minutes=minutes)
     typer.echo(json.dumps({"deleted": count}) if as_json else f"{count:,} deleted")
@@ -59,10 +59,9 @@ def gc(
 
 def stats(store: Store, as_json: AsJson = False) -> None:
     """Count the edits of a store by kind, by word and by the property that bound their strength."""
-    from augsal_transforms import EditStore
     from augsal_transforms.store.maintenance import statistics
 
-    found = statistics(EditStore(store, readonly=True))
+    found = statistics(_open(store))
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -92,3 +91,13 @@ def pack(
         typer.echo(json.dumps({"files": [str(shard) for shard in shards]}))
     else:
         typer.echo(f"{len(shards)} file{'s' * (len(shards) != 1)} in {out}")
+
+
+def _open(folder: Path) -> EditStore:
+    """A store for maintenance; it may be one that a killed run left without an edit."""
+    from augsal_transforms import EditStore
+
+    opened = EditStore(folder)
+    if not any((folder / part).is_dir() for part in ("v1", "claims")):
+        opened.require_edits()
+    return opened

@@ -115,11 +115,12 @@ def write_index(index: dict[str, Any], path: Path) -> None:
     Raises:
         FileExistsError: If the path is a link, or a file that is no index.
     """
-    refuse_foreign(path, _is_index)
+    refuse_foreign(path, is_index)
     write_file(path, json.dumps(index).encode())
 
 
-def _is_index(path: Path) -> bool:
+def is_index(path: Path) -> bool:
+    """Whether a file is an index that ``write_index`` wrote."""
     try:
         return bool(load_index(path))
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,10 @@ import PIL.Image
 from augsal_transforms.data.captions import Captions, read_captions
 from augsal_transforms.data.fixations import Fixations, find_fixations
 from augsal_transforms.data.images import is_rotated, read_image, to_rgb_image, to_saliency_map
-from augsal_transforms.data.layouts import Files, Layout, Named, find_layout
+from augsal_transforms.data.layouts import Files, Layout, find_layout
 from augsal_transforms.data.names import printable
 from augsal_transforms.data.outputs import refuse_foreign
-from augsal_transforms.data.recorded import Size, place_fixations
+from augsal_transforms.data.recorded import Size
 from augsal_transforms.data.tables import csv_safe
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.files import write_file
@@ -27,7 +28,7 @@ Progress = Callable[[Iterable[str]], Iterable[str]]
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: its kind, the name of the image, the file, and a sentence."""
+    """One thing that is wrong: its kind, the image's name, the file, and a sentence."""
 
     kind: str
     name: str
@@ -45,7 +46,7 @@ class Report:
         images: Number of image files.
         maps: Number of map files.
         pairs: Number of images that have a map.
-        captions: Number of images that have a caption.
+        captions: Number of images with a map that have a caption.
         fixations: Number of images that have fixations.
         points: Number of fixations inside their images.
         problems: All that were found.
@@ -74,27 +75,24 @@ def check_data(folder: str | Path, split: str = "train", layout: str = "auto", *
         progress: Wraps the iteration over names, as ``tqdm`` does.
 
     Returns:
-        Counts and problems, of the kinds: unreadable, two images, two maps, image without map, map without
-        image, sizes differ, rotated, empty map, deep map (more than 8 bits, which careless readers clip),
-        no caption (where others have one), bad caption (of a wrong type), caption without image (in a plain table),
-        points outside, points without coordinates.
+        Counts and problems, of the kinds: unreadable, two images, two maps, image without map, map without image, sizes
+        differ, rotated, empty map, deep map (more than 8 bits, which careless readers clip), no caption (where others
+        have one), bad caption (of a wrong type), caption without image, points outside, points without coordinates.
 
     Raises:
         FileNotFoundError: If no layout was recognised.
         ValueError: If there is no such layout.
         ImportError: For fixations in .mat files where scipy is not installed.
     """
-    found = find_layout(folder, split, layout)
-    check = _Check(Path(folder), split, found, found.files(Path(folder), split))
+    folder, found = Path(folder), find_layout(folder, split, layout)
+    check = _Check(folder, split, found, found.files(folder, split))
     check.read_annotations()
     for name in progress(sorted(check.images.keys() | check.maps.keys())):
         try:
             check.check_name(name)
-        except ImportError:  # scipy is missing: every other .mat file would fail alike
-            raise
         except Exception as error:
-            if not belongs_to_image(error):
-                raise
+            if isinstance(error, ImportError) or not belongs_to_image(error):
+                raise  # without scipy every other .mat file would fail alike
             check.add("unreadable", name, None, f"{type(error).__name__}: {error}")
     return check.report()
 
@@ -105,7 +103,7 @@ def write_problems(problems: Iterable[Problem], path: Path) -> None:
     Raises:
         FileExistsError: If the path is a link, or a file that is no such table.
     """
-    refuse_foreign(path, _is_problem_table)
+    refuse_foreign(path, is_problem_table)
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(Problem._fields)
@@ -113,17 +111,11 @@ def write_problems(problems: Iterable[Problem], path: Path) -> None:
     write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-def _is_problem_table(path: Path) -> bool:
+def is_problem_table(path: Path) -> bool:
+    """Whether a file is a table that ``write_problems`` wrote."""
     header = ",".join(Problem._fields).encode()
     with path.open("rb") as file:
         return file.read(len(header)) == header
-
-
-def _by_name(named: Named) -> dict[str, list[Path]]:
-    table: dict[str, list[Path]] = {}
-    for name, path in named:
-        table.setdefault(name, []).append(path)
-    return table
 
 
 @dataclass
@@ -142,7 +134,10 @@ class _Check:
     points_left_out: int = 0
 
     def __post_init__(self) -> None:
-        self.images, self.maps = _by_name(self.files.images), _by_name(self.files.maps)
+        self.images, self.maps = defaultdict[str, list[Path]](list), defaultdict[str, list[Path]](list)
+        for named, table in ((self.files.images, self.images), (self.files.maps, self.maps)):
+            for name, path in named:
+                table[name].append(path)
 
     def add(self, kind: str, name: str, path: Path | None, detail: str) -> None:
         self.problems.append(Problem(kind, name, printable(path or ""), detail))
@@ -155,7 +150,7 @@ class _Check:
             self.add("unreadable", "", None, str(error))
         try:
             self.fixations = find_fixations(self.folder, self.split, self.layout.name, self.images)
-        except ValueError as error:  # only the JSON release is read before an image is asked for
+        except ValueError as error:
             self.add("unreadable", "", None, str(error))
         path = self.captions.path
         if path and (path.name == "captions.json" or not self.captions):  # COCO's files name more images than SALICON's
@@ -218,10 +213,10 @@ class _Check:
             caption = self.captions.get(name, "")
         except ValueError as error:
             self.add("bad caption", name, self.captions.path, str(error))
-            return
-        self.captioned += bool(caption)
-        if not caption and self.captions:
-            self.add("no caption", name, image, "other images have one")
+        else:
+            self.captioned += bool(caption) and name in self.maps
+            if not caption and self.captions:
+                self.add("no caption", name, image, "other images have one")
 
     def _check_fixations(self, name: str, size: Size | None) -> None:
         path = self.fixations.files.get(name)
@@ -230,12 +225,12 @@ class _Check:
         except ValueError as error:
             self.add("unreadable", name, path, str(error))
             return
-        height, width = recorded.frame
         self._check_size(name, path, recorded.frame, size)
-        placed = place_fixations(recorded, recorded.frame)
-        self.points, self.points_left_out = self.points + len(placed.points), self.points_left_out + placed.left_out
+        self.points += len(recorded.points) - recorded.outside
+        self.points_left_out += recorded.outside + recorded.not_finite
         if recorded.outside:
-            detail = f"{recorded.outside} of {len(recorded.points)} outside {width}×{height}; left out"
+            frame = f"{recorded.frame[1]}×{recorded.frame[0]}"
+            detail = f"{recorded.outside} of {len(recorded.points)} outside {frame}; left out"
             self.add("points outside", name, path, detail)
         if recorded.not_finite:
             detail = f"{recorded.not_finite} of {len(recorded.points) + recorded.not_finite} NaN or empty; left out"
@@ -252,6 +247,6 @@ class _Check:
 
     def report(self) -> Report:
         """The counts and problems found."""
-        layout, split, files = self.layout.name, self.split, self.files
+        files = self.files
         counts = (len(files.images), len(files.maps), len(files.paired()), self.captioned, len(self.fixations))
-        return Report(layout, split, *counts, self.points, self.problems, self.points_left_out)
+        return Report(self.layout.name, self.split, *counts, self.points, self.problems, self.points_left_out)

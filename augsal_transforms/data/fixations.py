@@ -151,7 +151,7 @@ def write_fixation_maps(fixations: Fixations, folder: Path) -> dict[str, str]:
         ImportError: For .mat files where scipy is not installed.
     """
     for name in fixations:
-        refuse_foreign(folder / f"{name}.png", _is_own_map, folder)
+        refuse_foreign(folder / f"{name}.png", is_own_map, folder)
     failures: dict[str, str] = {}
     text = PngInfo()
     text.add_text(*_SIGNATURE)
@@ -169,7 +169,8 @@ def write_fixation_maps(fixations: Fixations, folder: Path) -> dict[str, str]:
     return failures
 
 
-def _is_own_map(path: Path) -> bool:
+def is_own_map(path: Path) -> bool:
+    """Whether a file is a map that ``write_fixation_maps`` wrote."""
     key, text = _SIGNATURE
     try:
         return bool(read_image(path).info.get(key) == text)

@@ -69,7 +69,8 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
         if not belongs_to_image(error):
             raise
         formats = f" ({', '.join(FORMATS)} are read)" if isinstance(error, PIL.UnidentifiedImageError) else ""
-        reason = "no image format was recognised" if formats else str(error) or type(error).__name__
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = "no image format was recognised" if formats else text
         raise ValueError(f"{printable(path)} is not a readable image: {printable(reason)}{formats}.") from error
 
 
@@ -158,7 +159,10 @@ def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
     if isinstance(saliency_map, np.ndarray) and plain.ndim == 3 and not _is_channel_first(plain, size):
         plain = plain.movedim(-1, 0)
     plain = plain[None] if plain.ndim == 2 else plain
-    if plain.ndim != 3 or plain.shape[0] not in (1, 3, 4) or 0 in plain.shape:
+    last = (
+        tuple(plain.shape[:2]) == tuple(size) != tuple(plain.shape[1:])
+    )  # (H, W, C) of a few rows looks like (C, H, W)
+    if plain.ndim != 3 or plain.shape[0] not in (1, 3, 4) or 0 in plain.shape or last:
         raise ValueError(
             f"`saliency_map` must be (H, W) or (1, H, W) and not empty, got {tuple(saliency_map.shape)}."
             f"{_shape_advice('saliency_map', saliency_map)}"
@@ -176,7 +180,7 @@ def _scaled(values: Tensor, stored: Tensor) -> Tensor:
         raise ValueError("`saliency_map` holds NaN or infinite values. Leave this sample out, or mend its map.")
     highest = values.max()
     if highest <= 0:
-        positive, negative = bool((stored > 0).any()), bool((stored < 0).any())
+        positive, negative = bool((stored.double() > 0).any()), bool((stored.double() < 0).any())
         if positive or negative:
             reason = "only values too small for float32" if positive else "negative values and no positive one"
             raise ValueError(
@@ -197,6 +201,8 @@ def _to_tensor(values: Any, name: str) -> Tensor:
     Raises:
         TypeError: If it is neither, or holds something else than real numbers; the argument is named.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` must not be a masked array: give `{name}.filled(...)`.")
     if isinstance(values, np.ndarray):
         if values.dtype.kind not in "biuf":
             raise TypeError(f"`{name}` must hold real numbers, got an array of {values.dtype}.")
@@ -205,12 +211,11 @@ def _to_tensor(values: Any, name: str) -> Tensor:
         return torch.from_numpy(np.require(values.astype(dtype, copy=False), requirements=["C", "W"]))
     if not isinstance(values, Tensor):
         raise TypeError(f"`{name}` must be a PIL image, an array or a tensor, got {type(values).__name__}.")
-    plain = values.as_subclass(Tensor).detach()
-    if plain.layout != torch.strided or plain.is_meta or plain.is_quantized:
-        raise TypeError(f"`{name}` must be a dense tensor with values, got layout {plain.layout} on {plain.device}.")
-    if plain.dtype not in (*_FLOATS, *_INTEGERS, torch.bool):
-        raise TypeError(f"`{name}` must hold real numbers, got {plain.dtype}.")
-    return plain
+    if values.layout != torch.strided or values.is_meta:
+        raise TypeError(f"`{name}` must be a dense tensor with values, got layout {values.layout} on {values.device}.")
+    if values.dtype not in (*_FLOATS, *_INTEGERS, torch.bool):
+        raise TypeError(f"`{name}` must hold real numbers, got {values.dtype}.")
+    return values.as_subclass(Tensor).detach()
 
 
 def _shape_advice(name: str, given: Any) -> str:

@@ -110,7 +110,7 @@ def to_pairs(points: Any) -> np.ndarray[Any, Any]:
         if pairs.dtype.kind == "c":
             raise TypeError("complex numbers")
         pairs = pairs.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"fixations must be (N, 2) numbers, got something else: {error}") from error
     if pairs.size == 0:
         return np.empty((0, 2))
@@ -143,10 +143,9 @@ def to_frame(height: Any, width: Any) -> Size:
     Raises:
         ValueError: If they are not whole numbers of at least 1, or the frame has more than 50 million pixels.
     """
-    numbers = [
-        value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0 for value in (height, width)
-    ]
-    if any(not math.isfinite(n) or n < 1 or n != int(n) for n in numbers) or numbers[0] * numbers[1] > MAX_PIXELS:
+    numbers = [value if isinstance(value, (int, float)) else math.nan for value in (height, width)]
+    whole = all(1 <= number <= MAX_PIXELS and number == int(number) for number in numbers)
+    if bool in (type(height), type(width)) or not whole or numbers[0] * numbers[1] > MAX_PIXELS:
         raise ValueError(
             f"the frame's height and width must be whole numbers from 1, at most {MAX_PIXELS // 10**6} million pixels "
             f"in all, got {height!r} and {width!r}"

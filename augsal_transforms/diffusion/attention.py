@@ -1,7 +1,7 @@
-"""Read and steer the cross-attention of a U-Net, and leave it as it was found.
+"""Record and steer the cross-attention of a U-Net, and leave it as it was found.
 
-Both context managers wrap the processors of the cross-attention layers (``attn2``) and delegate the
-layer's output to whatever processor was there, so fused attention, LoRA and slicing go on working.
+Both context managers wrap the processors of the cross-attention layers (``attn2``). The layer's own processor still
+computes its output, so fused attention, LoRA and slicing go on working.
 """
 
 from __future__ import annotations
@@ -16,28 +16,32 @@ from torch import Tensor, nn
 
 
 def cross_attention_layers(unet: nn.Module) -> dict[Any, int]:
-    """The cross-attention layers of the down and up blocks and their level: maps are latent / 2^level.
+    """The cross-attention layers of the down and up blocks, each with its depth: maps are latent / 2^depth.
 
-    The middle block is left out: its maps are the coarsest and the paper's injection skips it.
+    The middle block is left out: its maps are the coarsest, and the paper's injection skips it.
 
     Raises:
-        RuntimeError: If the U-Net has none, rather than steering nothing silently.
+        RuntimeError: If the U-Net has no such layer.
     """
     layers: dict[Any, int] = {}
     for side in ("down_blocks", "up_blocks"):
         blocks = list(getattr(unet, side))
         for position, block in enumerate(blocks):
-            level = position if side == "down_blocks" else len(blocks) - 1 - position
+            depth = position if side == "down_blocks" else len(blocks) - 1 - position
             for name, module in block.named_modules():
                 if name.endswith("attn2"):
-                    layers[module] = level
+                    layers[module] = depth
     if not layers:
         raise RuntimeError("This U-Net has no cross-attention layers (`attn2`), so no word can be found in a picture.")
     return layers
 
 
 class CrossAttention:
-    """What ``record_cross_attention`` saw: per layer C, (B, h·w, tokens), averaged over heads, float32."""
+    """The maps that ``record_cross_attention`` records.
+
+    Attributes:
+        layers: C of each layer, (B, h·w, tokens), float32, averaged over heads.
+    """
 
     def __init__(self) -> None:
         self.layers: list[Tensor] = []
@@ -84,50 +88,50 @@ def _replaced_processors(layers: Mapping[Any, Callable[..., Tensor]]) -> Iterato
 
 
 @contextmanager
-def record_cross_attention(unet: nn.Module, level: int) -> Iterator[CrossAttention]:
-    """Record the cross-attention maps of the layers at latent / 2^level during a forward pass.
+def record_cross_attention(unet: nn.Module, depth: int) -> Iterator[CrossAttention]:
+    """Record the cross-attention maps of the layers at latent / 2^depth during a forward pass.
 
     Args:
-        unet: A diffusers ``UNet2DConditionModel``.
-        level: 0 for maps as large as the latent, 1 for half of it, …
+        unet: A diffusers ``UNet2DConditionModel``; its model's lock must be held.
+        depth: 0 for maps of the latent's size, 1 for half of it, 2 for a quarter.
 
     Yields:
         A ``CrossAttention`` that fills as the U-Net runs.
 
     Raises:
-        RuntimeError: If no cross-attention layer lies at that level.
+        RuntimeError: If no cross-attention layer lies at that depth.
     """
     record = CrossAttention()
     layers = {
-        layer: _Recording(layer.processor, record) for layer, at in cross_attention_layers(unet).items() if at == level
+        layer: _Recording(layer.processor, record) for layer, at in cross_attention_layers(unet).items() if at == depth
     }
     if not layers:
         available = sorted(set(cross_attention_layers(unet).values()))
-        raise RuntimeError(f"No cross-attention layer lies at latent / 2^{level}; this U-Net has levels {available}.")
+        raise RuntimeError(f"No cross-attention layer lies at latent / 2^{depth}; this U-Net has depths {available}.")
     with _replaced_processors(layers):
         yield record
 
 
 @contextmanager
-def inject_cross_attention(unet: nn.Module, inserted: Tensor, region: Tensor) -> Iterator[None]:
+def inject_cross_attention(unet: nn.Module, inserted: Tensor, token_map: Tensor) -> Iterator[None]:
     """Insert a token into the prompt whose cross-attention map is the region (Sec. 4.1).
 
     The new token's column of the softmax is replaced by m and the row renormalised. Masking the token's
     own key and interpolating toward its value by m is the same thing without a division: the rest of
     the row then sums to 1 − m. Cross-attention does not see order, so with its key masked the token
-    need not stand in the context at all; the output layer is affine, so interpolating after it is the
+    need not stand in the context at all. The output layer is affine, so interpolating after it is the
     same too. At m = 0 nothing changes, to the bit.
 
     Args:
-        unet: A diffusers ``UNet2DConditionModel``.
-        inserted: (B, 1, D), the inserted token's embedding.
-        region: m, (B, 1, h, w) at latent resolution, in [0, 1]; pooled to each layer.
+        unet: A diffusers ``UNet2DConditionModel``; its model's lock must be held.
+        inserted: The inserted token's embedding, (B, 1, D).
+        token_map: m, (B, 1, h, w) at latent resolution, in [0, 1]; pooled to each layer's size.
     """
     layers = cross_attention_layers(unet)
-    height, width = region.shape[-2:]
+    height, width = token_map.shape[-2:]
     weights = {}
-    for level in set(layers.values()):
-        shape = (-(-height // 2**level), -(-width // 2**level))
-        weights[shape[0] * shape[1]] = F.adaptive_avg_pool2d(region, shape).flatten(2).transpose(1, 2)
+    for depth in set(layers.values()):
+        shape = (-(-height // 2**depth), -(-width // 2**depth))
+        weights[shape[0] * shape[1]] = F.adaptive_avg_pool2d(token_map, shape).flatten(2).transpose(1, 2)
     with _replaced_processors({layer: _Injecting(layer.processor, inserted, weights) for layer in layers}):
         yield

@@ -1,9 +1,11 @@
-"""Lists of images as batches: equal shapes together, as many as memory holds, noise that no batch changes."""
+"""Lists of images as batches of equal shape that memory holds, with noise that does not depend on the batch."""
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,18 +15,33 @@ from augsal_transforms.randomness import keyed_generator, pixel_hash
 
 
 class Batches:
-    """Runs functions over items in batches of equal shape; what memory does not hold is halved, from then on.
+    """Runs functions over items in batches of equal shape, and halves the batch size when memory runs out.
+
+    Threads may share an instance: a smaller size that one of them finds holds for all, and is never raised again.
 
     Args:
-        size: How many items go together at first.
-        filled: Whether a smaller batch is filled up with its last item: compiled networks then see one size.
+        size: Number of items in a batch at first.
+        filled: Whether a smaller batch is filled up with copies of its last item, so that compiled networks see one
+            size only.
     """
 
     def __init__(self, size: int, *, filled: bool = False) -> None:
         self.size, self.filled = size, filled
+        self._halving = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Batches, filled=self.filled), (self.size,)  # locks do not travel
 
     def run(self, function: Callable[[list[Any]], list[Any]], items: list[Any], shapes: list[Any]) -> list[Any]:
-        """``function`` over batches of ``items``, whose shapes these are; results in the items' order.
+        """Apply a function to batches of equal shape.
+
+        Args:
+            function: Function from a list of items to as many results.
+            items: The items.
+            shapes: The shape of each item; items of one shape go together.
+
+        Returns:
+            The results in the order of the items.
 
         Raises:
             torch.OutOfMemoryError: If memory does not hold one item.
@@ -33,32 +50,38 @@ class Batches:
         for shape in dict.fromkeys(shapes):
             left = [n for n, other in enumerate(shapes) if other == shape]
             while left:
-                chunk = left[: self.size]
-                made = self._attempt(function, [items[n] for n in chunk])
-                results.update(zip(chunk, made, strict=False))  # none where memory ran out
+                size = self.size  # read once: another thread may halve it
+                chunk = left[:size]
+                made = self._attempt(function, [items[n] for n in chunk], size)
+                results.update(zip(chunk, made, strict=False))  # nothing was made where memory ran out
                 left = left[len(made) :]
         return [results[n] for n in range(len(items))]
 
-    def _attempt(self, function: Callable[[list[Any]], list[Any]], batch: list[Any]) -> list[Any]:
-        given = batch + batch[-1:] * (self.size - len(batch)) if self.filled else batch
+    def _attempt(self, function: Callable[[list[Any]], list[Any]], batch: list[Any], size: int) -> list[Any]:
+        given = batch + batch[-1:] * (size - len(batch)) if self.filled else batch
         try:
             return function(given)[: len(batch)]
         except torch.OutOfMemoryError:
             if len(given) == 1:
                 raise
-        self.size = min(
-            self.size, len(given) // 2
-        )  # out here the error, whose traceback holds the batch's tensors, is gone
-        warnings.warn(f"Memory does not hold a batch of {len(given)}; batches of {self.size} from here.", stacklevel=2)
+        # Outside the handler: the error's traceback, which holds the batch's tensors, is gone here.
+        with self._halving:
+            self.size = size = min(self.size, len(given) // 2)
+        warnings.warn(f"Memory does not hold a batch of {len(given)}; batches of {size} from here.", stacklevel=2)
         return []
 
 
 def one_each(name: str, values: Any, items: Sequence[Any]) -> Sequence[Any]:
-    """``values`` where there is one for each of ``items``.
+    """Check that a list has one value for each item, and return it.
+
+    Args:
+        name: Name of the argument, for the message.
+        values: The list.
+        items: The items.
 
     Raises:
-        TypeError: If it is no list.
-        ValueError: If it has another length.
+        TypeError: If ``values`` is no list.
+        ValueError: If it has another length than ``items``.
     """
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise TypeError(f"`{name}` must be a list with one entry per image, got {values!r}.")
@@ -68,6 +91,9 @@ def one_each(name: str, values: Any, items: Sequence[Any]) -> Sequence[Any]:
 
 
 def seeded_noise(images: list[Tensor], seeds: Sequence[int], latent: Tensor) -> Tensor:
-    """ε per image from its own generator, drawn on the CPU: the same on any device and in any batch."""
+    """ε of each image, shaped like ``latent``.
+
+    Each is drawn on the CPU from a generator of its own, so that any device and any batch give the same.
+    """
     draws = [keyed_generator("noise", seed, pixel_hash(image)) for image, seed in zip(images, seeds, strict=True)]
     return torch.stack([torch.randn(latent.shape[1:], generator=generator) for generator in draws]).to(latent.device)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from augsal_transforms.diffusion.weights import open_tensors, read_json, read_shapes, read_tensors, weight_files
+from augsal_transforms.files import write_file
 
 WEIGHTS, DESCRIPTION = "augsal_calibration.safetensors", "augsal_calibration.json"
 FINGERPRINTS = {"vae": ("scaling_factor", "decoder.conv_out.weight"), "unet": ("attention_head_dim", "conv_out.weight")}
@@ -31,8 +34,12 @@ class Calibration:
         intercept: b, (3,).
         pseudo_inverse: A⁺, (3, 4), corrected so that one unit along a row is one unit of decoded RGB.
         std: (6,), standard deviation of each photometric property over original images.
-        calibrated: Whether this was measured on the very VAE, or taken from the literature.
-        source: What it was measured on, in words.
+        calibrated: Whether it was measured on this VAE; else it was taken from the literature.
+        source: Description of the images and settings that it was measured with.
+
+    Raises:
+        TypeError: If a part is of another kind.
+        ValueError: If a tensor has another shape, a value that is not finite, or a negative ``std``.
     """
 
     decoder: Tensor
@@ -41,6 +48,20 @@ class Calibration:
     std: Tensor
     calibrated: bool
     source: str
+
+    def __post_init__(self) -> None:
+        for name, shape in _SHAPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, Tensor) or not value.is_floating_point():
+                raise TypeError(f"`{name}` must be a tensor of floating-point numbers, got {value!r}.")
+            if tuple(value.shape) != shape or not value.isfinite().all():
+                raise ValueError(f"`{name}` must be {shape} finite numbers, got shape {tuple(value.shape)}: {value}.")
+        if (self.std < 0).any():
+            raise ValueError(f"`std` must hold standard deviations of 0 or more, got {self.std.tolist()}.")
+        if not isinstance(self.calibrated, bool) or not isinstance(self.source, str):
+            raise TypeError(
+                f"`calibrated` must be a bool and `source` a string, got {self.calibrated!r} and {self.source!r}."
+            )
 
     @property
     def gamma(self) -> Tensor:
@@ -63,7 +84,8 @@ class Calibration:
     def grey_latent(self, grey: Tensor) -> Tensor:
         """The latent that decodes to a grey: (μ 1 − b) A⁺ for μ in [−1, 1], (B, 1) → (B, 4, 1, 1).
 
-        A⁺ without the gain: a pivot is a place, not a step that the target pass takes a part of.
+        A⁺ without the gain: the gain makes up for the part of an edit that the target pass takes back, and a pivot is
+        not an edit.
         """
         pivot: Tensor = (grey - self.intercept) @ torch.linalg.pinv(self.decoder)
         return pivot[:, :, None, None]
@@ -77,50 +99,65 @@ class Calibration:
         """Write it into a folder, with a fingerprint of the VAE it belongs to.
 
         Args:
-            folder: Where it goes; beside the model, in ``model_folder``, it is found by itself.
-            model_folder: The pipeline it was measured on.
+            folder: Folder to write to; in ``model_folder`` it is found whenever the model is loaded.
+            model_folder: Folder of the pipeline that it was measured on.
         """
-        save_file({stored: getattr(self, name).contiguous() for name, stored in _TENSORS.items()}, folder / WEIGHTS)
+        tensors = {stored: getattr(self, name).cpu().contiguous() for name, stored in _TENSORS.items()}
         description = {"calibrated": self.calibrated, "source": self.source, "vae": fingerprint(model_folder)}
-        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
+        write_file(folder / WEIGHTS, save(tensors))
+        write_file(folder / DESCRIPTION, (json.dumps(description, indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, folder: Path, model_folder: Path) -> Calibration | None:
         """Read a folder's calibration for a model; ``None`` where there is none.
 
         Raises:
-            ValueError: If it belongs to another VAE.
+            ValueError: If it is broken, or belongs to another VAE.
         """
-        if not (folder / WEIGHTS).exists():
+        path = folder / WEIGHTS
+        if not os.path.lexists(path):
             return None
-        description = json.loads((folder / DESCRIPTION).read_text())
+        description = read_json(folder / DESCRIPTION, folder)
+        if lacking := [name for name in ("vae", "calibrated", "source") if name not in description]:
+            raise ValueError(f"{folder / DESCRIPTION} lacks {', '.join(lacking)}. {_REMOVE}")
         if description["vae"] != fingerprint(model_folder):
             raise ValueError(
                 f"{folder / WEIGHTS} was measured on another VAE than that of {model_folder}. "
                 f"Measure it again: augsal calibrate --editor {model_folder} --data DIR --out {folder}"
             )
-        stored = load_file(folder / WEIGHTS)
+        shapes = read_shapes([path], folder)
+        if wrong := [key for name, key in _TENSORS.items() if shapes.get(key) != _SHAPES[name]]:
+            raise ValueError(f"{path} must hold `{wrong[0]}`, got the shapes {shapes}. {_REMOVE}")
+        stored = {name: tensor.clone() for name, tensor in read_tensors([path], folder)}
         tensors = {name: stored[key] for name, key in _TENSORS.items()}
-        return cls(**tensors, calibrated=description["calibrated"], source=description["source"])
+        try:
+            return cls(**tensors, calibrated=description["calibrated"], source=description["source"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} with its {DESCRIPTION} holds no calibration: {error} {_REMOVE}") from error
 
 
 # Attribute and its name in the file.
 _TENSORS = {"decoder": "decoder", "intercept": "intercept", "pseudo_inverse": "pseudo_inverse", "std": "deviations"}
+_SHAPES = {"decoder": (4, 3), "intercept": (3,), "pseudo_inverse": (3, 4), "std": (6,)}
+_REMOVE = "Remove both calibration files and measure again with `augsal calibrate`."
 
 
 def fingerprint(model_folder: Path, part: str = "vae") -> str:
-    """SHA-256 of what makes a network's output its own: one setting and its last weights, as stored.
+    """SHA-256 of a network's last layer, as stored, and of one setting; any training changes it.
 
     Args:
-        model_folder: The pipeline.
-        part: ``"vae"`` (what a calibration belongs to) or ``"unet"`` (what readouts belong to).
+        model_folder: Folder of the pipeline.
+        part: ``"vae"``, to which a calibration belongs, or ``"unet"``, to which readouts belong.
+
+    Raises:
+        ValueError: If a file of the network is broken.
     """
     setting, last_layer = FINGERPRINTS[part]
     digest = hashlib.sha256()
-    config = json.loads((model_folder / part / "config.json").read_text())
+    config = read_json(model_folder / part / "config.json", model_folder)
     digest.update(str(config.get(setting)).encode())
-    for path in sorted((model_folder / part).glob("*.safetensors")):
-        with safe_open(path, framework="pt") as weights:
+    for path in weight_files(model_folder, part):
+        with open_tensors(path, model_folder) as weights:
             if last_layer in weights.keys():  # noqa: SIM118 - not a dict
                 digest.update(weights.get_tensor(last_layer).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Let modules do something else for a while."""
+"""Replace the forwards of modules for a while."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from torch import Tensor
 
 @contextmanager
 def replaced_forwards(forwards: Mapping[Any, Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    """Give modules these forwards while the block runs.
+    """Give modules other forwards while the block runs.
 
-    Not hooks: a compiled network notices that a module's forward is another one, and does not notice hooks.
+    A compiled network notices that a module's forward has changed. It would not notice hooks.
+
+    Args:
+        forwards: The new forward of each module; the lock of their model must be held.
     """
-    own = {module: vars(module).get("forward") for module in forwards}  # of modules that were given one before
+    own = {module: vars(module).get("forward") for module in forwards}  # set on the module itself, as offloading does
     try:
         for module, forward in forwards.items():
             module.forward = forward

@@ -1,4 +1,4 @@
-"""Between a photograph's own pixels and the model's grid: fit in, lift back, composite."""
+"""Fit images to the model's grid, restore what comes back to the image's own size, and composite."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from augsal_transforms.photometry import to_unit_range
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where an image lies on the model's grid, sizes as (height, width).
+    """Place of an image on the model's grid; sizes are (height, width).
 
     Attributes:
         size: The image's own size.
         inner: Its size when edited: about ``resolution²`` pixels, aspect kept.
-        outer: ``inner`` padded to what the networks need.
+        outer: ``inner`` padded to multiples that the networks need.
     """
 
     size: tuple[int, int]
@@ -42,32 +42,32 @@ class Letterbox:
         return resized[:, rows][:, :, columns]
 
     def fit_map(self, saliency_map: Tensor, size: tuple[int, int]) -> Tensor:
-        """A map (1, H, W) on the grid, averaged to ``size``, each cell over its part of the image; the padding is 0."""
+        """A map (1, H, W) on the grid, averaged to ``size``: a cell over its part of the image, 0 in the padding."""
         padding = (0, self.outer[1] - self.inner[1], 0, self.outer[0] - self.inner[0])
         resized = resize(saliency_map, self.inner)
         values, covered = (F.adaptive_avg_pool2d(F.pad(x, padding), size) for x in (resized, torch.ones_like(resized)))
         return values / covered.clamp(min=1e-6)
 
-    def mirror_padding(self, field: Tensor) -> Tensor:
-        """A map (1, h, w) over the grid with the padding's cells mirrored from the image's, so that edges stay."""
-        sizes = zip(self.inner, self.outer, field.shape[-2:], strict=True)
-        rows, columns = (_mirror(-(-inner * n // outer), n, field.device) for inner, outer, n in sizes)
-        return field[:, rows][:, :, columns]
+    def mirror_padding(self, image_map: Tensor) -> Tensor:
+        """A map (1, h, w) over the grid, its padding filled with the image's cells mirrored at the image's edge."""
+        sizes = zip(self.inner, self.outer, image_map.shape[-2:], strict=True)
+        rows, columns = (_mirror(-(-inner * n // outer), n, image_map.device) for inner, outer, n in sizes)
+        return image_map[:, rows][:, :, columns]
 
-    def restore(self, field: Tensor) -> Tensor:
-        """A field (C, *outer) back at the image's own size (C, H, W), the padding cut off."""
-        return resize(field[:, : self.inner[0], : self.inner[1]], self.size)
+    def restore(self, placed: Tensor) -> Tensor:
+        """A tensor on the grid, (C, *outer), at the image's own size, (C, H, W), without the padding."""
+        return resize(placed[:, : self.inner[0], : self.inner[1]], self.size)
 
 
-def resize(field: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, antialiased resize of (C, H, W); the same tensor where nothing changes."""
-    if tuple(field.shape[-2:]) == size:
-        return field
-    return F.interpolate(field[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, antialiased resize of (C, H, W); the same tensor if it has that size already."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    return F.interpolate(image[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
 
 
 def _mirror(length: int, padded: int, device: torch.device) -> Tensor:
-    """Indices 0 … length−1 and back again, as often as needed."""
+    """``padded`` indices that run from 0 to ``length`` − 1 and back again, over and over."""
     period = max(2 * length - 2, 1)
     index = torch.arange(padded, device=device) % period
     return torch.where(index < length, index, period - index)
@@ -85,11 +85,12 @@ def keep_mean(image: Tensor, change: Tensor, edit_mask: Tensor) -> Tensor:
 
     Args:
         image: (B, 3, H, W), RGB in [0, 1].
-        change: (B, 3, H, W), what is to be added, weighted by the mask.
+        change: Change of the image, (B, 3, H, W), before it is weighted by the mask.
         edit_mask: (B, 1, H, W), in [0, 1].
 
     Returns:
-        Shaped like ``change``. Its mean over the region is 0 to first order: what clips is measured once.
+        Shaped like ``change``. Its mean over the region is 0 to first order: clipping is measured once, not again after
+        the correction.
     """
     weight = edit_mask.square().sum((-2, -1), keepdim=True).clamp(min=1e-8)
     centred = change - (edit_mask.square() * change).sum((-2, -1), keepdim=True) / weight

@@ -21,8 +21,8 @@ from augsal_transforms.diffusion.batching import Batches, seeded_noise
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.hub import locate_model
 from augsal_transforms.diffusion.letterbox import check_images
-from augsal_transforms.diffusion.model import DiffusionModel, check_finite, load_model
-from augsal_transforms.diffusion.prompts import encode_prompts, locate_words
+from augsal_transforms.diffusion.loading import find_device, load_model
+from augsal_transforms.diffusion.model import DiffusionModel, check_finite
 from augsal_transforms.editor.checks import check_analyses, check_edits, check_options, check_sources
 from augsal_transforms.editor.composite import bounded_edit
 from augsal_transforms.editor.constraint import property_bounds
@@ -89,9 +89,10 @@ class SaliencyEditor:
             ValueError: If it is not a Stable Diffusion 1.x or 2.x text-to-image model, or ``gate`` does not fit it.
         """
         check_options(config=config, calibration=calibration, gate=gate)  # before gigabytes are loaded
+        place = find_device(device)
         folder = locate_model(name, revision=revision, local_files_only=local_files_only)
         backend = "inductor" if compile else None
-        model = load_model(folder, device=torch.device(device), dtype=dtype, backend=backend)
+        model = load_model(folder, device=place, dtype=dtype, backend=backend)
         calibration = calibration or Calibration.load(folder, folder) or Calibration.published()
         readouts = load_readouts(gate)[0] if isinstance(gate, (str, Path)) else deepcopy(gate)
         readouts = readouts and readouts.to(model.device)  # a copy: the caller's readouts stay on their device
@@ -192,13 +193,13 @@ class SaliencyEditor:
         fitted = torch.stack([letterbox.fit(image) for letterbox, image in zip(letterboxes, images, strict=True)])
         with model.lock, read_properties(model, self.gate) as read_latent:
             latent = model.encode(fitted)  # Z
-            context = encode_prompts(model.tokenizer, model.text_encoder, [source.prompt for source in sources])
+            context = model.encode_prompts([source.prompt for source in sources])
             noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
             trajectory, cross_attention = source_pass(model, config, latent, context, noise)  # C
             decoded = model.decode(latent)  # D(Z), once for all edits
         check_finite(cross_attention, decoded)
 
-        words = [locate_words(model.tokenizer, s.prompt, keep_stopwords=config.keep_stopwords) for s in sources]
+        words = [model.locate_words(s.prompt, keep_stopwords=config.keep_stopwords) for s in sources]
         saliency_map = torch.stack([source.fit_saliency_map(cross_attention) for source in sources])  # S
         regions, index = find_regions(cross_attention, saliency_map, words)  # M and i*, Eq. 8
         masks, latent_masks = draw_masks(regions, fitted, letterboxes, model.downsampling, config)

@@ -17,7 +17,6 @@ from augsal_transforms.diffusion.attention import (
     record_cross_attention,
 )
 from augsal_transforms.diffusion.model import DiffusionModel, check_finite
-from augsal_transforms.diffusion.prompts import embed_tokens, locate_color
 from augsal_transforms.editor.results import ImageAnalysis
 
 Trajectory = list[tuple[Tensor, Tensor]]  # the noisy latent and the noise predicted for it, at each timestep
@@ -41,7 +40,7 @@ def source_pass(
         The trajectory, and C, (B, tokens, h', w'), the mean over timesteps, layers and heads (Sec. 3.1).
     """
     depth = attention_depth(model, config)
-    timesteps = model.noise_levels(config.steps, config.noise_level)
+    timesteps = model.timesteps(config.steps, config.noise_level)
     noisy, noise = latent, seeded_noise if config.steps == 1 else model.predict_noise(latent, None, context)
     trajectory, maps = [], []
     for before, timestep in pairwise(timesteps):
@@ -81,7 +80,7 @@ def target_pass(
     Returns:
         Z'_E, shaped like ``latent``; with one timestep, Z_E + √((1−ā)/ā) (ε_source − ε_target).
     """
-    timesteps = model.noise_levels(config.steps, config.noise_level)
+    timesteps = model.timesteps(config.steps, config.noise_level)
     signal, _ = model.rates(timesteps[-1])
     target = trajectory[-1][0] + signal * (edited_latent - latent)
     cleaner = [latent, *(noisy for noisy, _ in trajectory)]
@@ -145,13 +144,13 @@ def inserted_tokens(model: DiffusionModel, analyses: list[ImageAnalysis], insert
         (B, 1, D). An image whose caption names nothing gets the empty token.
     """
     located = {
-        n: locate_color(model.tokenizer, analysis.source.prompt, analysis.word, inserted_word)
+        n: (analysis.source.prompt, analysis.word, inserted_word)
         for n, (analysis, inserted_word) in enumerate(zip(analyses, inserted_words, strict=True))
         if inserted_word and analysis.word
     }
     tokens = [model.empty_token] * len(analyses)
     if located:
-        rows = embed_tokens(model.tokenizer, model.text_encoder, list(located.values()))
+        rows = model.embed_inserted(list(located.values()))
         for n, row in zip(located, rows, strict=True):
             tokens[n] = row[None, None]
     return torch.cat(tokens)

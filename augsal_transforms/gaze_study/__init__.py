@@ -1,1 +1,1 @@
-"""A study of where people look before and after edits (Sec. 5.4)."""
+"""Fixation-shift studies: gaze on images before and after edits (Sec. 5.4)."""

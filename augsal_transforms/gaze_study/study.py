@@ -1,18 +1,20 @@
-"""A study of people on disk: which edits were shown, where each changed the image, and who looked where.
+"""A fixation-shift study of people on disk: the edits that were shown, their edit masks, and the fixations.
 
-``edits.csv`` has a row for each edit (columns ``edit``, ``original``, ``kind``, ``alpha``; others are ignored),
-``masks`` its edit mask by the name of the edit, or of the original where all edits share one, and fixations of
-all images that were shown lie in ``fixations.csv`` or in any form that ``read_fixations`` knows of a plain
-folder. ``write_stimuli`` makes all but the fixations.
+``edits.csv`` has a row for each edit, with the columns ``edit``, ``original``, ``kind`` and ``alpha``; others are
+ignored. ``masks`` has an edit mask for each edit, named as the edit, or one named as the original if all edits share
+it. The fixations on all images that were shown are in ``fixations.csv``, or in a form that ``read_fixations`` finds in
+a plain folder. ``write_stimuli`` writes everything but the fixations.
 
-Originals are to be shown as edits are. The fixations of a data set whose maps chose the regions are high there by that
-choice, and would seem to fall after any edit.
+Show the originals as the edits are shown. A data set's own fixations do not do for the originals: its saliency maps
+chose the regions, so their gaze is high there by that choice, and would seem to fall after any edit.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,9 +25,11 @@ from torch import Tensor
 from augsal_transforms.data.fixation_files import read_fixation_table
 from augsal_transforms.data.fixations import Fixations, count_fixations, find_fixations
 from augsal_transforms.data.images import read_image, to_saliency_map
-from augsal_transforms.data.recorded import place_fixations
+from augsal_transforms.data.names import to_name
+from augsal_transforms.data.recorded import Placed, place_fixations
+from augsal_transforms.data.tables import csv_plain, read_text
 from augsal_transforms.gaze_study.report import ShiftStudy
-from augsal_transforms.gaze_study.shift import GazeChange, gaze_in_region
+from augsal_transforms.gaze_study.shift import ALL_KINDS, GazeChange, gaze_in_region
 
 COLUMNS = ("edit", "original", "kind", "alpha")
 TABLE = "edits.csv"
@@ -33,7 +37,7 @@ Size = tuple[int, int]
 
 
 class ShownEdit(NamedTuple):
-    """An edited image that was shown, and the file of its edit mask."""
+    """A row of ``edits.csv``: an edited image that was shown, with the file of its edit mask."""
 
     edit: str
     original: str
@@ -46,50 +50,67 @@ def read_edit_table(folder: Path) -> list[ShownEdit]:
     """The rows of ``edits.csv``.
 
     Raises:
-        FileNotFoundError: If the table or a mask is not there.
-        ValueError: If there is no edit, a column is missing, a strength is no number, or a name is there twice.
+        FileNotFoundError: If the table or a mask is missing.
+        ValueError: If the table names no edit, lacks a column or a cell, or names an image twice; if a name is no
+            plain file name, or an alpha no number. The line is named.
     """
     path = folder / TABLE
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: `augsal stimuli` writes it, or a table of {', '.join(COLUMNS)}.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    try:
         if lacking := set(COLUMNS) - set(reader.fieldnames or ()):
             raise ValueError(
-                f"{path} must have the columns {', '.join(COLUMNS)}; it lacks {', '.join(sorted(lacking))}."
+                f"{path} must have the columns {', '.join(COLUMNS)}, separated by commas; it lacks "
+                f"{', '.join(sorted(lacking))}."
             )
         edits = [_shown_edit(folder, row, f"{path}, line {reader.line_num}") for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}.") from error
     if not edits:
         raise ValueError(f"{path} names no edit.")
-    names = [edit.edit for edit in edits] + list({edit.original for edit in edits})
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"{path} has {min(repeated)!r} more than once, as an edit, or as an edit and an original.")
+    names = Counter([*(edit.edit for edit in edits), *{edit.original for edit in edits}])
+    if repeated := [name for name, count in names.items() if count > 1]:
+        raise ValueError(f"{path} has {repeated[0]!r} more than once, as an edit, or as an edit and an original.")
     return edits
 
 
-def _shown_edit(folder: Path, row: Mapping[str, str], place: str) -> ShownEdit:
+def _shown_edit(folder: Path, row: Mapping[str, str | None], place: str) -> ShownEdit:
+    cells = {column: csv_plain(row[column] or "") for column in COLUMNS}
+    if empty := [column for column, cell in cells.items() if not cell.strip()]:
+        raise ValueError(f"{place}: {empty[0]} is empty.")
+    edit, original = (_image_name(cells[column], f"{place}: {column}") for column in ("edit", "original"))
+    if cells["kind"] == ALL_KINDS:
+        raise ValueError(f"{place}: kind must not be {ALL_KINDS!r}, the report's name for all kinds together.")
     try:
-        alpha = float(row["alpha"])
-    except (TypeError, ValueError):
+        alpha = float(cells["alpha"])
+    except ValueError:
         alpha = math.nan
     if not math.isfinite(alpha):
-        raise ValueError(f"{place}: alpha must be a number, got {row['alpha']!r}.")
-    places = [folder / "masks" / f"{row[name]}.png" for name in ("edit", "original")]
-    mask = next((path for path in places if path.exists()), None)
+        raise ValueError(f"{place}: alpha must be a number, with a point and no comma, got {cells['alpha']!r}.")
+    masks = [folder / "masks" / f"{cells[column]}.png" for column in ("edit", "original")]
+    mask = next((path for path in masks if path.exists()), None)
     if mask is None:
-        raise FileNotFoundError(f"{place}: there is neither {places[0]} nor {places[1]}.")
-    return ShownEdit(row["edit"], row["original"], row["kind"], alpha, mask)
+        raise FileNotFoundError(f"{place}: there is neither {masks[0]} nor {masks[1]}.")
+    return ShownEdit(edit, original, cells["kind"], alpha, mask)
+
+
+def _image_name(cell: str, place: str) -> str:
+    if Path(cell).name != cell or "\\" in cell or "\0" in cell:
+        raise ValueError(f"{place} must be the name of an image without its folder and ending, got {cell!r}.")
+    return to_name(cell)
 
 
 def read_study(folder: Path) -> ShiftStudy:
-    """Compare the gaze of people on edits and originals.
+    """Compare the gaze of people on edited images and on their originals.
 
-    The fixations of all viewers of an image are taken together; those outside the image are left out and counted.
-    Images without any stay in the study as undefined.
+    The fixations of all viewers of an image are taken together. Those outside the image, or without coordinates, are
+    left out and counted. Images without fixations stay in the study as undefined.
 
     Raises:
         FileNotFoundError: If ``edits.csv``, a mask, or all fixations are missing.
-        ValueError: If the table is wrong, or fixations belong to an image of another size than its mask.
+        ValueError: If a table or a file is wrong, or fixations were recorded on an image of another size than its
+            mask.
     """
     edits = read_edit_table(folder)
     masks = {edit.edit: _read_mask(edit.mask) for edit in edits}
@@ -97,8 +118,8 @@ def read_study(folder: Path) -> ShiftStudy:
     fixations = _find_fixations(folder, frames)
     gaze, outside = {}, 0
     for name, frame in frames.items():
-        points, left_out = _inside(fixations, name, frame)
-        gaze[name], outside = count_fixations(points, frame), outside + left_out
+        placed = _place(fixations, name, frame)
+        gaze[name], outside = count_fixations(placed.points, frame), outside + placed.left_out
     changes = []
     for edit in edits:
         after, before = (gaze_in_region(gaze[name], masks[edit.edit]) for name in (edit.edit, edit.original))
@@ -119,7 +140,7 @@ def _read_mask(path: Path) -> Tensor:
 
 
 def _frames(edits: list[ShownEdit], sizes: Mapping[str, Size]) -> dict[str, Size]:
-    """(H, W) of every image that was shown."""
+    """(H, W) of every image that was shown, by name: those of the masks."""
     frames: dict[str, Size] = {}
     for edit in edits:
         size = frames[edit.edit] = sizes[edit.edit]
@@ -135,19 +156,19 @@ def _find_fixations(folder: Path, frames: Mapping[str, Size]) -> Fixations:
     if table.exists():
         recorded = read_fixation_table(table, frames)
         if not recorded:
-            raise ValueError(f"{table} has no fixation of an image that {TABLE} names, as {next(iter(frames))!r}.")
+            raise ValueError(f"{table} has no fixation of an image that {TABLE} names, such as {next(iter(frames))!r}.")
         return Fixations({}, recorded)
     fixations = find_fixations(folder, "train", "plain", frames)
     if not fixations:
         raise FileNotFoundError(
-            f"{folder} has no fixations of what {TABLE} names. Expected fixations.csv (image, x, y), or "
+            f"{folder} has no fixations of the images that {TABLE} names. Expected fixations.csv (image, x, y), or "
             "fixations/NAME.mat or .png for every edit and original."
         )
     return fixations
 
 
-def _inside(fixations: Fixations, name: str, frame: Size) -> tuple[Tensor, int]:
-    """An image's fixations inside its frame, and how many lie outside."""
+def _place(fixations: Fixations, name: str, frame: Size) -> Placed:
+    """An image's fixations; none if it has none."""
     if name not in fixations:
-        return torch.zeros(0, 2, dtype=torch.long), 0
+        return Placed(torch.zeros(0, 2, dtype=torch.long), 0)
     return place_fixations(fixations.recorded(name), frame, name=name)

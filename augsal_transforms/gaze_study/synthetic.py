@@ -1,4 +1,4 @@
-"""Procedural scenes, the synthetic observer's maps of them, and what edits do to its gaze: no study of people."""
+"""A fixation-shift study of the synthetic observer on procedural scenes, in place of people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ Judge = Callable[[Tensor, int], Tensor]
 
 @dataclass
 class ObservedScene:
-    """A scene, the observer's map of it, and the object under the map's peak, where there is one."""
+    """A scene as the synthetic observer sees it.
+
+    Attributes:
+        scene: The scene, with its image, objects and caption.
+        saliency_map: (1, H, W), the observer's map of it, in [0, 1].
+        peak: The object under the map's maximum; ``None`` if the background is there.
+    """
 
     scene: Scene
     saliency_map: Tensor
@@ -32,7 +38,7 @@ class ObservedScene:
 
     @classmethod
     def render(cls, index: int, series: int) -> ObservedScene:
-        """Scene ``index`` of a series, as the observer sees it."""
+        """Render scene ``index`` of a series and observe it."""
         scene = render_scene(index, series)
         saliency_map = observe(scene.image, scene.objects, seed=index)
         row, column = divmod(int(saliency_map[0].argmax()), saliency_map.shape[-1])
@@ -41,7 +47,7 @@ class ObservedScene:
 
 
 def edits_of_scene(number: int) -> list[Edit]:
-    """Three kinds at three strengths, weak to strong; each scene has the next colour."""
+    """Nine edits: three kinds at three α each, from weak to strong; colours take turns over scenes."""
     color = list(COLORS)[number % len(COLORS)]
     kinds = [Brightness(a) for a in BRIGHTNESS], [Contrast(a) for a in CONTRAST], [Color(color, a) for a in COLOR]
     return [edit for kind in kinds for edit in kind]
@@ -50,7 +56,7 @@ def edits_of_scene(number: int) -> list[Edit]:
 def analyse_scenes(
     editor: SaliencyEditor, samples: Sequence[ObservedScene]
 ) -> list[tuple[ObservedScene, ImageAnalysis]]:
-    """Scenes with their regions; those without an object under the peak or with an empty region are left out."""
+    """Analyse scenes for editing; those without an object under the peak, or with an empty region, are left out."""
     seen = [s for s in samples if s.peak is not None]
     analysed = editor.analyse(
         [s.scene.image for s in seen], [s.saliency_map for s in seen], [s.scene.caption for s in seen]
@@ -61,19 +67,29 @@ def analyse_scenes(
 def gaze_rises(
     judge: Judge, originals: Sequence[Tensor], edited: Sequence[Tensor], regions: Sequence[Tensor]
 ) -> Tensor:
-    """``gaze_changes`` of a judge, from an image and the number of its original to its gaze: (scenes, edits each)."""
+    """``gaze_changes`` as a judge sees them.
+
+    Args:
+        judge: Function of an image (3, H, W) and the index of its original that returns its gaze, (1, H, W).
+        originals: N images (3, H, W).
+        edited: N·S edited images, image by image.
+        regions: N edit masks (1, H, W).
+
+    Returns:
+        (N, S) float64.
+    """
     each = len(edited) // len(originals)
     before = [judge(image, n) for n, image in enumerate(originals)]
     return gaze_changes(before, [judge(image, n // each) for n, image in enumerate(edited)], regions)
 
 
 def observe_study(editor: SaliencyEditor, *, scenes: int = 50, series: int = SERIES) -> ShiftStudy:
-    """The study that people would make, made by the synthetic observer on edits of procedural scenes.
+    """Run the study of Sec. 5.4 with the synthetic observer on edits of procedural scenes.
 
     Args:
-        editor: One trained on scenes, as ``"bundled"`` is.
-        scenes: How many; those with an empty region are left out.
-        series: Which.
+        editor: An editor that was trained on scenes, such as ``"bundled"``.
+        scenes: Number of scenes with an object under the peak; those with an empty region are then left out.
+        series: Series of the scenes.
     """
     rendered = (ObservedScene.render(index, series) for index in integers())
     pairs = analyse_scenes(editor, list(islice((s for s in rendered if s.peak is not None), scenes)))

@@ -1,54 +1,39 @@
 """A data set's edits into a store: any number of processes, at any time, on any machine that sees its folder.
 
-Each process walks the whole list from its own offset and skips what exists. What another one is at, it leaves
-for the end. So whoever is left finishes the set, and the same call again goes on where it was cut off.
+Each process walks the whole list from its own offset and skips the edits that exist. Images that another process has
+claimed are left for the end. So the processes that remain finish the set, and the same call continues a run that was
+cut off.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
-
-import torch
-from torch import Tensor
 
 from augsal_transforms.data.folders import SaliencyFolder
-from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import DEFAULT_EDITS, Edit
 from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.generate.claims import Claims, Failures
-from augsal_transforms.randomness import keyed_generator
+from augsal_transforms.generate.jobs import THREADS, Job, JobReader
 from augsal_transforms.store.identity import describe, editor_identity
-from augsal_transforms.store.records import EditKey, encode, image_hash
+from augsal_transforms.store.keys import EditKey
+from augsal_transforms.store.records import encode
 from augsal_transforms.store.store import EditStore
 
-THREADS = 4  # that read images and write records while the editor edits
-POLL = 0.1  # seconds between looks at what another process is at
-PATIENCE = 1.0  # seconds that a claim is respected for at least
-
-
-@dataclass(frozen=True)
-class Job:
-    """An image (3, H, W), its map (1, H, W) and caption, and the edits of it by their keys."""
-
-    name: str
-    image: Tensor
-    saliency_map: Tensor
-    prompt: str
-    edits: dict[EditKey, Edit]
-
+PATIENCE = 1.0  # seconds for which a claim is respected at least
+BATCH = 128_000_000  # bytes of images and maps of a batch; its edits take several times that
 
 Results = dict[EditKey, EditedImage]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run has to do: images and edits that the store lacks, seconds of one process, bytes of records."""
+    """Work of a run: images and edits that the store lacks, seconds of one process for them, bytes of records."""
 
     images: int
     edits: int
@@ -61,15 +46,15 @@ class Generation:
 
     Args:
         editor: Makes the edits.
-        store: Takes them.
+        store: Takes them. Nothing is written before ``run``.
         files: The data set.
-        edits: Kinds, each with its strength or range. One edit of each is made of every image; from a range
+        edits: Kinds, each with its α or a range of it. One edit of each is made of every image; from a range
             it is drawn by the image's pixels and ``seed``.
-        seed: Of draws and noise. Another seed adds other edits to the same store.
+        seed: Seed of the draws and of the noise. Another seed adds other edits to the same store.
 
     Attributes:
-        counts: Edits ``made``, ``reused`` and ``refused`` (nothing to edit: the map is empty, or no word's
-            attention meets it), and images ``failed``.
+        counts: Number of edits ``made``, ``reused`` and ``refused`` (nothing to edit: the map is empty, or no word's
+            attention meets it), and of images ``failed``.
 
     Raises:
         ValueError: For a read-only store, or no edits.
@@ -90,16 +75,16 @@ class Generation:
         self.counts: Counter[str] = Counter()
         self.claims, self.failures = Claims(store.folder), Failures(store.folder)
         self._identity, self._about = editor_identity(editor), describe(editor)
-        self._longest = 0.0  # seconds that a batch took
+        self._longest = 0.0  # seconds of the slowest batch
 
     def run(self, names: Iterable[str], finished: Callable[[], object] = lambda: None) -> None:
         """Make the edits of these images that the store lacks.
 
-        An image that cannot be read or edited is counted and listed in the store's ``failures.jsonl``.
+        An image that cannot be read, edited or stored is counted and listed in the store's ``failures.jsonl``.
 
         Args:
-            names: Of images, in this process's order.
-            finished: Called as often as an image is done, by whomever.
+            names: Names of images, in this process's order.
+            finished: Called once for each image that is done, by this process or another one.
 
         Raises:
             OSError: If the store's disk is full, or it cannot be written to.
@@ -107,13 +92,18 @@ class Generation:
         left = list(names)
         while left:
             left = self._walk(left, finished)
-            self._outwait(left)
+            # Twice the time of a batch here: a process that takes longer is taken for dead.
+            self.claims.outwait(left, max(PATIENCE, 2 * self._longest))
         self.failures.write_table()
 
     def estimate(self, names: Iterable[str], probe: int = 3) -> Estimate:
-        """What ``run`` has to do: the store is compared with all images, and ``probe`` of them are edited twice.
+        """Estimate the work of ``run``; nothing is written.
 
-        The first time warms the networks up, the second one is measured. Nothing is written.
+        The store is compared with all images. Then ``probe`` of them are edited twice: the first time warms the
+        networks up, the second one is measured.
+
+        Raises:
+            RuntimeError: If none of these images can be edited.
         """
         probed, images, edits = list[Job](), 0, 0
         for _, job in self._jobs(names):
@@ -122,38 +112,55 @@ class Generation:
                 probed += [replace(job, edits=lacking)][: probe - len(probed)]
         if not probed:
             return Estimate(images=0, edits=0, seconds=0.0, bytes=0)
-        self._make(probed)
+        if not (sizes := self._record_sizes(probed)):
+            raise RuntimeError(
+                f"None of the {len(probed)} images that were tried can be edited. `augsal generate` without --dry-run "
+                "lists what is wrong with each image."
+            )
         started = time.monotonic()
-        made = self._make(probed)
+        self._make([job for job in probed if job.name in sizes])
         seconds = time.monotonic() - started
-        sizes = [
-            len(encode(key, job.image, result, about=self._about))
-            for job, of_job in zip(probed, made, strict=True)
-            for key, result in of_job.items()
-        ]
-        share = edits / len(sizes)
-        return Estimate(images=images, edits=edits, seconds=share * seconds, bytes=round(share * sum(sizes)))
+        share = edits / sum(len(job.edits) for job in probed if job.name in sizes)
+        size = sum(sizes.values())
+        return Estimate(images=images, edits=edits, seconds=share * seconds, bytes=round(share * size))
+
+    def _record_sizes(self, jobs: list[Job]) -> dict[str, int]:
+        """Bytes of the records of each image by its name; an image that cannot be edited is left out."""
+        try:
+            return {
+                job.name: sum(len(encode(key, job.image, result, about=self._about)) for key, result in made.items())
+                for job, made in zip(jobs, self._make(jobs), strict=True)
+            }
+        except Exception as error:
+            if not belongs_to_image(error):
+                raise
+        return {} if len(jobs) == 1 else {name: n for job in jobs for name, n in self._record_sizes([job]).items()}
 
     def _walk(self, names: list[str], finished: Callable[[], object]) -> list[str]:
-        """Make what nobody else is at; returns what somebody is."""
-        claimed, writing = list[str](), list[Future[None]]()
+        """Make the edits of all images that nobody else has claimed; returns the names of the others."""
+        claimed, writing = list[str](), list[tuple[Job, Future[Counter[str]]]]()
         with ThreadPoolExecutor(THREADS) as writers:
             for batch in self._batches(names, claimed, finished):
                 started = time.monotonic()
                 edited = self._edit(batch)
-                _wait(writing)  # for the batch before, which was written while this one was edited
-                writing = [writers.submit(self._write, job, results) for job, results in edited]
+                self._count(writing)  # the batch before, which was written while this one was edited
+                writing = [(job, writers.submit(self._write, job, results)) for job, results in edited]
+                del edited
                 self._longest = max(self._longest, time.monotonic() - started)
-            _wait(writing)
+            self._count(writing)
         return claimed
 
     def _batches(self, names: list[str], claimed: list[str], finished: Callable[[], object]) -> Iterator[list[Job]]:
-        """What is ours to make, in batches; names that others have claimed are added to ``claimed``."""
+        """The edits to make, in batches; names that others have claimed are added to ``claimed``."""
         batch = list[Job]()
         for name, job in self._jobs(names):
-            if isinstance(job, ValueError):
+            if isinstance(job, Exception):
                 self._fail(name, job)
-            elif self._lacking(job) and not self.claims.take(name):
+            elif not self._lacking(job):
+                self.counts["reused"] += len(job.edits)
+                self.claims.discard(name)
+                self.failures.discard(name)
+            elif not self.claims.take(name):
                 claimed.append(name)
                 continue
             else:
@@ -164,36 +171,26 @@ class Generation:
                 else:
                     self.claims.release(name)
             finished()
-            if len(batch) == self.editor.config.batch_size:
+            if len(batch) == self.editor.config.batch_size or sum(one.bytes for one in batch) >= BATCH:
                 yield batch
                 batch = []
         if batch:
             yield batch
-
-    def _outwait(self, names: list[str]) -> None:
-        """Wait for what others are at, twice as long as a batch takes here; a claim that is still there is released."""
-        stamps = {name: stamp for name in names if (stamp := self.claims.stamp(name)) is not None}
-        deadline = time.monotonic() + max(PATIENCE, 2 * self._longest)
-        while stamps and time.monotonic() < deadline:
-            time.sleep(POLL)
-            stamps = {name: stamp for name, stamp in stamps.items() if self.claims.stamp(name) == stamp}
-        for name in stamps:
-            self.claims.release(name)
 
     def _edit(self, batch: list[Job]) -> list[tuple[Job, Results]]:
         """A batch with its results; one that cannot be edited costs that image alone."""
         made = list[Results]()
         try:
             made = self._make(batch)
-        except (ValueError, FloatingPointError, torch.OutOfMemoryError) as error:
+        except Exception as error:
+            if not belongs_to_image(error):
+                raise
             if len(batch) == 1:
                 self._fail(batch[0].name, error)
                 self.claims.release(batch[0].name)
                 return []
         if not made:  # out here the error, whose traceback holds the batch's tensors, is gone
             return [pair for job in batch for pair in self._edit([job])]
-        for result in (result for results in made for result in results.values()):
-            self.counts["made" if result.is_edited else "refused"] += 1
         return list(zip(batch, made, strict=True))
 
     def _make(self, jobs: list[Job]) -> list[Results]:
@@ -207,46 +204,41 @@ class Generation:
         made = iter(self.editor.apply(analyses, [list(job.edits.values()) for job in jobs]))
         return [dict(zip(job.edits, made, strict=False)) for job in jobs]
 
-    def _write(self, job: Job, results: Results) -> None:
+    def _write(self, job: Job, results: Results) -> Counter[str]:
+        """Store the edits of an image; returns how many were made and refused."""
+        source, counts = self.files.images[job.name].stem, Counter[str]()
         for key, result in results.items():
             if result.is_edited:
-                self.store.put(key, job.image, result, source=self.files.images[job.name].stem, about=self._about)
+                self.store.put(key, job.image, result, source=source, about=self._about)
+            counts["made" if result.is_edited else "refused"] += 1
         self.failures.clear(job.name)
         self.claims.release(job.name)
+        return counts
+
+    def _count(self, writing: list[tuple[Job, Future[Counter[str]]]]) -> None:
+        """Wait until images are stored and count their edits; an image that cannot be stored costs itself."""
+        for job, written in writing:
+            try:
+                self.counts.update(written.result())
+            except Exception as error:
+                # A folder in a record's place is this image's trouble; other errors of the disk are everybody's.
+                if not belongs_to_image(error) or (
+                    isinstance(error, OSError) and not isinstance(error, IsADirectoryError)
+                ):
+                    raise
+                self._fail(job.name, error)
+                self.claims.release(job.name)
+        writing.clear()
 
     def _fail(self, name: str, error: Exception) -> None:
         self.counts["failed"] += 1
         self.failures.note(name, self.files.images[name], error)
 
-    def _jobs(self, names: Iterable[str]) -> Iterator[tuple[str, Job | ValueError]]:
-        """Every image as a job, or what is wrong with it; read ahead on threads."""
-        pool, rest, depth = ThreadPoolExecutor(THREADS), iter(names), 2 * self.editor.config.batch_size
-        try:
-            ahead = deque((name, pool.submit(self._read, name)) for name in islice(rest, depth))
-            while ahead:
-                name, reading = ahead.popleft()
-                ahead.extend((later, pool.submit(self._read, later)) for later in islice(rest, 1))
-                try:
-                    yield name, reading.result()
-                except ValueError as error:
-                    yield name, error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _read(self, name: str) -> Job:
-        image = to_rgb_image(read_image(self.files.images[name])).as_subclass(Tensor)
-        size = (image.shape[-2], image.shape[-1])
-        saliency_map = to_saliency_map(read_image(self.files.maps[name]), size).as_subclass(Tensor)
-        prompt, pixels = self.files.captions.get(name, ""), image_hash(image)
-        drawn = [edit.draw(keyed_generator("generate", self.seed, pixels, n)) for n, edit in enumerate(self.edits)]
-        keys = [EditKey.of(image, saliency_map, prompt, edit, seed=self.seed, editor=self._identity) for edit in drawn]
-        return Job(name, image, saliency_map, prompt, dict(zip(keys, drawn, strict=True)))
+    def _jobs(self, names: Iterable[str]) -> Iterator[tuple[str, Job | Exception]]:
+        depth = 2 * self.editor.config.batch_size
+        return JobReader(self.files, self.edits, self.seed, self._identity, depth).read_all(names)
 
     def _lacking(self, job: Job) -> dict[EditKey, Edit]:
-        """The edits that the store does not hold. Whether records are sound, ``augsal verify`` looks."""
-        return {key: edit for key, edit in job.edits.items() if not self.store.path(key).exists()}
-
-
-def _wait(writing: list[Future[None]]) -> None:
-    for written in writing:
-        written.result()
+        """The edits that the store does not have. Whether its records are sound is for ``augsal verify`` to find."""
+        names = set(self.store.file_names(next(iter(job.edits)).image))
+        return {key: edit for key, edit in job.edits.items() if names.isdisjoint(key.file_names())}

@@ -1,4 +1,4 @@
-"""`augsal generate --engine ray`: the same walk on actors of Ray Data, for clusters that Ray manages."""
+"""`augsal generate --engine ray`: ``Generation`` on actors of Ray Data, for clusters that Ray manages."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from typing import Any
 
 from augsal_transforms.generate.generation import Generation
 
-IMAGES = 64  # of a block, which an actor is handed at a time
+IMAGES = 64  # in a block, the unit of work of an actor
 
 
 def generate_on_ray(
     make: Callable[[], Generation], names: Sequence[str], *, actors: int, gpus: float = 0.0
 ) -> Counter[str]:
-    """Make the edits of these images on so many actors; returns what ``Generation.counts`` of all add up to.
+    """Make the edits of these images on several actors; returns the sum of their ``Generation.counts``.
 
-    What is wrong with an image is caught by the actor, so it costs that image and not a block of Ray's.
+    An actor catches the error of an image, so that it costs that image. Left to Ray, it would cost the block.
 
     Args:
-        make: Called once in each actor; must be picklable.
-        names: Of images.
-        actors: How many.
-        gpus: Of each actor.
+        make: Makes the ``Generation`` of an actor; must be picklable.
+        names: Names of images.
+        actors: Number of actors, 1 or more.
+        gpus: Number of GPUs of each actor.
 
     Raises:
         ImportError: If Ray is not installed.
+        ValueError: If ``actors`` is less than 1.
     """
+    if actors < 1:
+        raise ValueError(f"`actors` must be 1 or more, got {actors!r}.")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray starts
     try:
         import ray
@@ -40,11 +43,13 @@ def generate_on_ray(
 
         def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
             self.generation.counts.clear()
-            self.generation.run([str(name) for name in batch["name"]])
+            self.generation.run([bytes(name).decode("utf-8", "surrogatepass") for name in batch["name"]])
             return {"cause": list(self.generation.counts), "count": list(self.generation.counts.values())}
 
     blocks = max(actors, -(-len(names) // IMAGES))
-    dataset = ray.data.from_items([{"name": name} for name in names], override_num_blocks=blocks)
+    # Bytes: a file name need not be UTF-8, a string of Ray's must.
+    rows = [{"name": name.encode("utf-8", "surrogatepass")} for name in names]
+    dataset = ray.data.from_items(rows, override_num_blocks=blocks)
     pool = ray.data.ActorPoolStrategy(size=actors)
     counts: Counter[str] = Counter()
     for row in dataset.map_batches(Filler, batch_size=None, compute=pool, num_gpus=gpus).take_all():

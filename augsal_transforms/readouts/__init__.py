@@ -1,1 +1,1 @@
-"""What the frozen U-Net's features know: photometric properties, classes and saliency (Sec. 3)."""
+"""Readouts of photometric properties, classes and saliency from the frozen U-Net's features (Sec. 3)."""

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from augsal_transforms.diffusion.forwards import replaced_forwards
 from augsal_transforms.diffusion.model import DiffusionModel
 
-INITIAL_FAVOUR = 2.0  # added to the mixing logits of the favoured blocks: e² times the weight of the others
+INITIAL_FAVOUR = 2.0  # added to the mixing logits of the favoured blocks: e² times the weight of each other block
 
 
 def decoder_convolutions(unet: nn.Module) -> list[list[nn.Conv2d]]:
     """The second convolution of every residual block of the decoder, by up block, first to last.
 
     Raises:
-        RuntimeError: If there is none, rather than reading nothing silently.
+        RuntimeError: If there is none.
     """
     blocks = [[resnet.conv2 for resnet in block.resnets] for block in getattr(unet, "up_blocks", [])]
     if not any(blocks):
@@ -37,10 +37,10 @@ def record_features(unet: nn.Module) -> Iterator[list[Tensor]]:
     """Record the decoder's features during a forward pass: each residual branch before its skip is added.
 
     Args:
-        unet: A diffusers ``UNet2DConditionModel``.
+        unet: A diffusers ``UNet2DConditionModel``; its model's lock must be held.
 
     Yields:
-        A list that fills as the U-Net runs, one (B, C_k, h_k, w_k) per residual block, first to last.
+        A list that fills as the U-Net runs: one (B, C_k, h_k, w_k) per residual block, first to last.
     """
     taps: list[Tensor] = []
 
@@ -65,32 +65,33 @@ def decoder_features(
         latent: Z, (B, 4, h, w).
         noise: ε, shaped like ``latent``.
         context: The encoded prompts, (B, tokens, D).
-        noise_level: As in ``EditConfig``.
+        noise_level: The timestep as a share of the training timesteps, in (0, 1).
 
     Returns:
         The taps, float32, and the timestep's embedding, (1, D).
     """
-    level = model.noise_levels(1, noise_level)[-1]
-    noisy = model.step(latent, noise, None, level)
-    with torch.no_grad(), record_features(model.unet) as taps:
-        model.predict_noise(noisy, level, context)
+    timestep = model.timesteps(1, noise_level)[-1]
+    noisy = model.step(latent, noise, None, timestep)
+    with model.lock, torch.no_grad(), record_features(model.unet) as taps:
+        model.predict_noise(noisy, timestep, context)
     return [tap.float() for tap in taps], embed_timestep(model, noise_level)
 
 
 @torch.no_grad()
 def embed_timestep(model: DiffusionModel, noise_level: float) -> Tensor:
     """The U-Net's embedding of the timestep of a noise level, (1, D), float32."""
-    timestep = torch.tensor([model.noise_levels(1, noise_level)[-1]], device=model.device)
-    embedding: Tensor = model.unet.time_embedding(model.unet.time_proj(timestep).to(model.unet.dtype))
+    timestep = torch.tensor([model.timesteps(1, noise_level)[-1]], device=model.device)
+    with model.lock:
+        embedding: Tensor = model.unet.time_embedding(model.unet.time_proj(timestep).to(model.unet.dtype))
     return embedding.float()
 
 
 class Bottleneck(nn.Module):
-    """One tap at its own resolution: 1×1, 3×3 and 1×1 convolutions about a skip, conditioned on the timestep.
+    """1×1, 3×3 and 1×1 convolutions beside a skip, conditioned on the timestep, on one tap at its own resolution.
 
     Args:
-        channels: C_k of the tap.
-        width: C of the aggregated features; a quarter of it inside.
+        channels: C_k, the tap's number of channels.
+        width: C, the number of channels of the result; inside there is a quarter of it.
         time_channels: Size of the U-Net's timestep embedding.
     """
 
@@ -123,11 +124,11 @@ class Aggregator(nn.Module):
 
     Args:
         tap_channels: C_k of each tap, by up block.
-        width: C of the result.
+        width: C, the number of channels of the result.
         time_channels: Size of the U-Net's timestep embedding.
-        favour: Which half of the up blocks the mixing starts from, ``"early"`` or ``"late"``.
-        latent_channels: Also add a 1×1 convolution of Z with so many channels; 0: do not. Photometric
-            properties are nearly linear in Z, while the taps come from a noisy latent.
+        favour: Half of the up blocks that weighs more at first, ``"early"`` or ``"late"``.
+        latent_channels: Channels of Z, of which a 1×1 convolution is added; 0 adds none. Photometric properties are
+            nearly linear in Z, while the taps come from a noisy latent.
     """
 
     def __init__(

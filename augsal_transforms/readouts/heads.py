@@ -1,6 +1,6 @@
 """The readouts on aggregated features: photometric (LLFR), class (HLFR) and saliency (SR), Sec. 3.2–3.4.
 
-An area of interest is a weight per cell in [0, 1]; several areas of an image are read at once.
+An area of interest is a weight in [0, 1] for each cell of the latent; several areas of an image are read at once.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ HIDDEN = 128
 
 
 def pool_moments(features: Tensor, areas: Tensor) -> Tensor:
-    """Mean and deviation of features inside each area and in the whole image.
+    """Mean and standard deviation of features inside each area and in the whole image.
 
     Args:
         features: (B, C, h, w).
         areas: (B, K, h, w), in [0, 1].
 
     Returns:
-        (B, K, 4C): mean and deviation in the area, then in the image.
+        (B, K, 4C): mean and standard deviation in the area, then in the image.
     """
     weights = areas.flatten(2) / areas.flatten(2).sum(-1, keepdim=True).clamp(min=1e-6)
     flat = features.flatten(2)
@@ -38,8 +38,8 @@ class PhotometricReadout(nn.Module):
     """LLFR: a small MLP for each of ``PROPERTIES``, all on the same low-level features (Sec. 3.2).
 
     Note:
-        The released heads flatten a 64×64 feature map into 16.8 M weights each. Mean and deviation over
-        the area are what the properties are made of, need no fixed size, and make 67 k at C = 128.
+        The released heads flatten a 64×64 feature map, which takes 16.8 M weights each. The properties depend on the
+        mean and the standard deviation over the area; these need no fixed size, and 67 k weights at C = 128.
     """
 
     def __init__(self, width: int) -> None:
@@ -56,10 +56,10 @@ class PhotometricReadout(nn.Module):
 
 
 class ClassReadout(nn.Module):
-    """HLFR: which class of object an area holds, by convolutions on high-level features (Sec. 3.3).
+    """HLFR: the class of the object in an area, by convolutions on high-level features (Sec. 3.3).
 
-    Dilated, they see 15×15 cells, a whole object and not a part of it: trained alone for 600 steps on scenes
-    they were right in 46 % of boxes, two plain ones of 5×5 cells in 34 %.
+    The convolutions are dilated, so that each output depends on 15×15 cells, which hold a whole object. Trained alone
+    for 600 steps on scenes, they were right in 46 % of boxes; two plain convolutions over 5×5 cells in 34 %.
     """
 
     def __init__(self, width: int, classes: int) -> None:
@@ -79,7 +79,7 @@ class ClassReadout(nn.Module):
 
 
 class SaliencyReadout(nn.Module):
-    """SR: seven convolutions with SiLU on both feature maps, which enter again by two skips (Sec. 3.4)."""
+    """SR: seven convolutions with SiLU on both feature maps, and a skip from each of the two (Sec. 3.4)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

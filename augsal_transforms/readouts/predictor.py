@@ -1,11 +1,12 @@
-"""SaliencyPredictor: a saliency model made of a frozen diffusion model's features and trained readouts (Sec. 3)."""
+"""SaliencyPredictor: a saliency model of trained readouts on a frozen diffusion model's features (Sec. 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,8 @@ from torch import Tensor
 from augsal_transforms.diffusion.batching import Batches, one_each, seeded_noise
 from augsal_transforms.diffusion.hub import locate_model
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images
-from augsal_transforms.diffusion.model import DiffusionModel, load_model
+from augsal_transforms.diffusion.loading import find_device, load_model
+from augsal_transforms.diffusion.model import DiffusionModel
 from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.readouts import Readouts, load_readouts, save_readouts
@@ -60,25 +62,31 @@ class SaliencyPredictor:
         """Load readouts, and the diffusion model they belong to where none is given.
 
         Args:
-            name: ``"bundled"`` (on the bundled model; it never saw a photograph) or a folder of readouts.
+            name: ``"bundled"`` (for the bundled model, trained on no photograph) or a folder of readouts.
             editor: A ``SaliencyEditor``, whose model is shared, or the name of a model; ``None`` is the model that
                 the readouts were trained on.
-            device: Device for a model that is loaded here.
+            device: Device of a model that is loaded here.
 
         Raises:
-            FileNotFoundError: If there are no readouts.
-            ValueError: If they were trained on another model.
+            FileNotFoundError: If there are no readouts, or no such model.
+            ValueError: If they are broken, or were trained on another model.
         """
         readouts, trained_on = load_readouts(name)
         if editor is None or isinstance(editor, str):
             model_name = editor or trained_on
-            model = load_model(locate_model(model_name), device=torch.device(device), dtype=torch.float32)
+            place = find_device(device)  # before anything is fetched
+            model = load_model(locate_model(model_name), device=place, dtype=torch.float32)
         else:
             model, model_name = editor.model, editor.name
         return cls(model, readouts.to(model.device), model_name, str(name))
 
     def __post_init__(self) -> None:
         self.readouts.check_model(self.model, self.model_name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process loads the model itself: its weights and its lock do not travel, the readouts' few weights do.
+        place = (self.model.folder, str(self.model.device), self.model.unet.dtype)
+        return _reload, (*place, deepcopy(self.readouts).cpu(), self.model_name, self.name, self.batches)
 
     def save(self, folder: Path) -> None:
         """Write the readouts, half precision, with a fingerprint of the U-Net they belong to."""
@@ -90,8 +98,8 @@ class SaliencyPredictor:
 
         Args:
             images: A list of (3, H, W) or a batch (B, 3, H, W), uint8 or float in [0, 1], any sizes.
-            seed: One for all, or one per image, of the noise that the features are read at; keyed on the
-                image's pixels too, so neither the order nor the size of a batch matters.
+            seed: Seed of the noise in which the features are read, one for all images or one per image. The noise is
+                keyed on the image's pixels too, so neither the order nor the size of a batch matters.
 
         Returns:
             A map (1, H, W) float32 per image at its own size and on its device, scaled to a maximum of 1.
@@ -104,6 +112,10 @@ class SaliencyPredictor:
         return self.batches.run(self._predict_batch, jobs, [letterbox.outer for letterbox in letterboxes])
 
     def _predict_batch(self, jobs: list[tuple[Tensor, int, Letterbox]]) -> list[Tensor]:
+        with self.model.lock:
+            return self._predict_locked(jobs)
+
+    def _predict_locked(self, jobs: list[tuple[Tensor, int, Letterbox]]) -> list[Tensor]:
         model, config = self.model, self.readouts.config
         placed = torch.stack([letterbox.fit(to_unit_range(image).to(model.device)) for image, _, letterbox in jobs])
         latent = model.encode(placed)
@@ -113,18 +125,23 @@ class SaliencyPredictor:
         saliency = self.readouts.saliency(*self.readouts.aggregate(taps, time_embedding, latent))
         smooth = upsample(saliency, (placed.shape[-2], placed.shape[-1]), config.blur)
         maps = []
-        for field_, (image, _, letterbox) in zip(smooth, jobs, strict=True):
-            lifted = letterbox.restore(field_)
-            # Eq. 4 does not see a map's scale: as saliency maps are, it is scaled to a maximum of 1.
-            maps.append((lifted / lifted.amax().clamp(min=1e-12)).clamp(0, 1).to(image.device))
+        for placed_map, (image, _, letterbox) in zip(smooth, jobs, strict=True):
+            image_map = letterbox.restore(placed_map)
+            # Eq. 4 does not depend on a map's scale. Saliency maps have a maximum of 1, so this one gets it too.
+            maps.append((image_map / image_map.amax().clamp(min=1e-12)).clamp(0, 1).to(image.device))
         return maps
 
 
+def _reload(folder: Path, device: str, dtype: torch.dtype, readouts: Readouts, *names: Any) -> SaliencyPredictor:
+    model = load_model(folder, device=device, dtype=dtype)
+    return SaliencyPredictor(model, readouts.to(model.device), *names)
+
+
 def upsample(saliency: Tensor, size: tuple[int, int], blur: float) -> Tensor:
-    """S′ (B, 1, h, w) bilinearly at ``size``, blurred by a Gaussian of ``blur`` latent cells."""
+    """S′ (B, 1, h, w) upsampled to ``size`` (bilinear) and blurred by a Gaussian with a sigma of ``blur`` cells."""
     sigma = blur * size[0] / saliency.shape[-2]
-    field_ = F.interpolate(saliency, size, mode="bilinear", align_corners=False)
-    if sigma < 0.1:  # narrower than a pixel can show
-        return field_
+    upsampled = F.interpolate(saliency, size, mode="bilinear", align_corners=False)
+    if sigma < 0.1:  # the kernel would be a single pixel
+        return upsampled
     kernel = 2 * min(round(3 * sigma), (min(size) - 1) // 2) + 1
-    return gaussian_blur2d(field_, (kernel, kernel), (sigma, sigma), border_type="replicate")
+    return gaussian_blur2d(upsampled, (kernel, kernel), (sigma, sigma), border_type="replicate")

@@ -1,26 +1,33 @@
-"""What of an editor decides the pixels, for keys, and what a record should say of it."""
+"""Identity of an editor: everything in it that decides the pixels of an edit, and what a record says beside that."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from augsal_transforms.config import EditConfig
     from augsal_transforms.editor.editor import SaliencyEditor
     from augsal_transforms.readouts.readouts import Readouts
 
-_SAMPLES, _SAMPLE = 64, 4096  # of a weight file, and bytes each
+_SAMPLES, _SAMPLE = 64, 4096  # number of samples of a weight file, and bytes of each
+# The values that a key leaves out: the defaults of EditConfig when schema 2 began. They stay as they are when a
+# default changes, or one key would name the edits of both defaults. A later field is left out at its first default.
+_LEFT_OUT: dict[str, Any] = {
+    **{"steps": 1, "noise_level": 0.2, "resolution": None, "attention_size": 16, "threshold": 0.25},
+    **{"softness": 0.2, "keep_stopwords": False, "pivot": "gamma", "injection": 0.5},
+    **{"color_injection": 0.9, "guidance": 1.0, "max_std": 2.0, "decode": "full"},
+}
+_FOREIGN = {"Thumbs.db", "desktop.ini"}  # files that a file browser leaves in a model's folder
+_NOT_IN_KEYS = {"batch_size"}  # decides the time that an edit takes
 
 
 def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
-    """What of an editor decides the pixels: its weights, calibration, precision and config; not where it lies."""
-    config = asdict(editor.config)
-    del config["batch_size"]
-    config["deviations"] = config.pop("max_std")  # its name in the keys of every store
+    """Identity of an editor in keys: its weights, calibration, precision and config, wherever the model's folder is."""
     calibration = hashlib.sha256()
     for name in ("decoder", "intercept", "pseudo_inverse", "std"):
         calibration.update(getattr(editor.calibration, name).detach().cpu().numpy().tobytes())
@@ -28,13 +35,36 @@ def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
         "model": model_fingerprint(editor.model.folder),
         "calibration": calibration.hexdigest(),
         "dtype": str(editor.model.unet.dtype).removeprefix("torch."),
-        "config": {name: repr(value) if isinstance(value, float) else value for name, value in config.items()},
+        "config": config_identity(editor.config),
         **({"gate": gate_fingerprint(editor.gate)} if editor.gate is not None else {}),
     }
 
 
+def config_identity(config: EditConfig) -> dict[str, Any]:
+    """Fields of a config that differ from the values that keys leave out; floats as text."""
+    differing = dict[str, Any]()
+    for field in fields(config):
+        value, left_out = getattr(config, field.name), _LEFT_OUT.get(field.name, field.default)
+        if field.name not in _NOT_IN_KEYS and value != left_out:
+            # 2 and 2.0 are one guidance.
+            differing[field.name] = repr(float(value)) if isinstance(left_out, float) else value
+    return differing
+
+
+def schema_1_config(differing: dict[str, Any]) -> dict[str, Any] | None:
+    """The same config in keys of schema 1, which had every field; ``None`` where it has a field that is newer."""
+    if not differing.keys() <= _LEFT_OUT.keys():
+        return None
+    config = {name: repr(value) if isinstance(value, float) else value for name, value in _LEFT_OUT.items()}
+    config |= differing
+    config["deviations"] = config.pop("max_std")
+    if config["decode"] == "full":
+        del config["decode"]
+    return config
+
+
 def gate_fingerprint(readouts: Readouts) -> str:
-    """SHA-256 of what LLFR reads with: the low-level features and the photometric heads."""
+    """SHA-256 of the weights that LLFR reads with: the low-level features and the photometric heads."""
     digest = hashlib.sha256()
     for part in (readouts.low, readouts.photometric):
         for name, weight in part.state_dict().items():
@@ -50,8 +80,10 @@ def model_fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
         for path in sorted((folder / part).iterdir()):
+            if path.name.startswith(".") or path.name in _FOREIGN or not path.is_file():
+                continue
             size = path.stat().st_size
-            digest.update(f"{part}/{path.name} {size}\n".encode())
+            digest.update(f"{part}/{path.name} {size}\n".encode("utf-8", "surrogatepass"))
             with path.open("rb") as file:
                 for n in range(_SAMPLES if size > _SAMPLES * _SAMPLE else 1):
                     file.seek(n * (size - _SAMPLE) // (_SAMPLES - 1) if n else 0)
@@ -60,7 +92,7 @@ def model_fingerprint(folder: Path) -> str:
 
 
 def describe(editor: SaliencyEditor) -> dict[str, Any]:
-    """What a record says of its making beside its key: the editor's name, its weights' licence, versions."""
+    """Name of an editor, licence of its weights, and library versions, for records; they are not in the key."""
     libraries = ("augsal-transforms", "torch", "diffusers", "transformers")
     return {
         "editor": editor.name,
@@ -73,7 +105,8 @@ def _licence(editor: SaliencyEditor) -> str:
     if editor.name == "bundled":
         return "Apache-2.0"
     card = editor.model.folder / "README.md"
-    stated = re.search(r"^license:\s*(\S+)", card.read_text(), re.MULTILINE) if card.exists() else None
+    text = card.read_text(encoding="utf-8", errors="replace") if card.exists() else ""
+    stated = re.search(r"^license:\s*(\S+)", text, re.MULTILINE)
     return stated[1] if stated else "CreativeML OpenRAIL-M" if editor.name == "sd-v1-5" else "see the model's card"
 
 

@@ -1,26 +1,49 @@
-"""Looking after a store: is it sound, what holds it, what do killed writers leave, and how it is moved."""
+"""Maintenance of a store: find and delete damaged records, collect garbage, count its edits, pack it as tar files."""
 
 from __future__ import annotations
 
+import io
+import json
+import math
+import os
+import re
 import tarfile
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from augsal_transforms.files import (
+    is_file,
+    list_folder,
+    parse_json,
+    read_file,
+    replacing,
+    retry,
+    server_time,
+    write_file,
+)
 from augsal_transforms.store.records import read_metadata
-from augsal_transforms.store.store import EditStore
+from augsal_transforms.store.store import EditStore, is_temporary
+
+_CLAIM = re.compile(r"[0-9a-f]{32}")
+_SHARD = re.compile(r"edits-[0-9]{6,}\.tar")
+_MARKER = "edits.unfinished"  # names the files that a run began; the run deletes it when all of them are written
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # could command the terminal that shows a stranger's words
 
 
 def damaged_records(store: EditStore) -> Iterator[Path]:
-    """Records that cannot be read back whole. To readers they are misses; ``Generation`` takes them for made."""
+    """Records that cannot be read back whole. To readers they are missing; ``Generation`` counts them as made."""
     return (path for path in store.records() if store.read(path) is None)
 
 
 def repair(store: EditStore) -> list[Path]:
-    """Delete damaged records, so that they are made again, and make the index of stems anew; returns the deleted."""
+    """Delete damaged records, so that they are made again, and rebuild the index of stems.
+
+    Returns:
+        The deleted records.
+    """
     damaged = list(damaged_records(store))
     for path in damaged:
         path.unlink(missing_ok=True)
@@ -29,32 +52,54 @@ def repair(store: EditStore) -> list[Path]:
 
 
 def collect_garbage(store: EditStore, *, minutes: float = 60.0) -> int:
-    """Delete temporary files and claims that killed processes left; returns how many.
+    """Delete the temporary files and claims that killed processes left; returns how many.
+
+    Ages are measured by the clock of the store's disk: this machine's clock may differ from a file server's.
 
     Args:
         store: The store.
-        minutes: Younger ones may belong to a process that is alive.
+        minutes: Age in minutes, 0 or more. Younger files may belong to a process that is alive.
+
+    Raises:
+        ValueError: If ``minutes`` is negative or not finite.
     """
-    before = time.time() - 60 * minutes
-    old = [path for path in (*store.leftovers(), *(store.folder / "claims").glob("*")) if path.stat().st_mtime < before]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
+    if not (math.isfinite(minutes) and minutes >= 0):
+        raise ValueError(f"`minutes` must be 0 or more and finite, got {minutes!r}.")
+    before, count = server_time(store.folder) - 60 * minutes, 0
+    for path in _garbage(store):
+        try:
+            is_old = retry(lambda path=path: os.lstat(path)).st_mtime <= before  # type: ignore[misc]
+        except FileNotFoundError:
+            continue  # its owner lives and has deleted it
+        if is_old and is_file(path):
+            path.unlink(missing_ok=True)
+            count += 1
+    return count
+
+
+def _garbage(store: EditStore) -> Iterator[Path]:
+    """Every temporary file and claim, young and old."""
+    yield from store.leftovers()
+    for parts in ((), ("claims",), ("failures",)):
+        for entry in list_folder(store.folder, *parts):
+            is_claim = parts == ("claims",) and _CLAIM.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            if is_claim or is_temporary(entry):
+                yield Path(entry.path)
 
 
 def statistics(store: EditStore) -> dict[str, Any]:
-    """What a store holds: edits by kind, word and bound, images, bytes, mean strength."""
+    """Counts of a store: edits by kind, word and bound, images, bytes, mean strength."""
     kinds, words, bounds, images = Counter[str](), Counter[str](), Counter[str](), set[str]()
     size, strengths = 0, list[float]()
     for path in store.records():
         metadata = read_metadata(path)
-        if metadata is None:
+        if metadata is None or not is_file(path):
             continue
-        size += path.stat().st_size
+        size += path.lstat().st_size
         images.add(metadata["image"])
         kinds[metadata["kind"]] += 1
-        words[metadata["word"]] += 1
-        bounds[metadata["bound_by"]] += 1
+        words[_CONTROL.sub("\ufffd", metadata["word"])] += 1
+        bounds[_CONTROL.sub("\ufffd", metadata["bound_by"])] += 1
         strengths.append(metadata["strength"])
     return {
         "edits": len(strengths),
@@ -68,21 +113,53 @@ def statistics(store: EditStore) -> dict[str, Any]:
 
 
 def pack(store: EditStore, out: Path, *, shard_bytes: int = 10**9) -> list[Path]:
-    """Write a store as tar files, for file systems that count files; ``tar xf`` in a folder makes a store of them.
+    """Write a store as tar files; ``tar xf`` of them in a folder makes a store again.
 
-    Members keep their paths, records of one image stay together, and every record is one sample of WebDataset.
+    Members keep their paths, records of one image stay together, and every record is one sample of WebDataset. A file
+    is whole or absent. A run that was cut off is done again by the same call.
 
     Args:
         store: The store.
         out: The folder for ``edits-000000.tar`` and so on.
-        shard_bytes: A file is closed when it has so many.
+        shard_bytes: Number of bytes at which a file is closed, 1 or more.
 
     Raises:
-        FileExistsError: If there are such files already.
+        FileExistsError: If the folder has such files of a finished run.
+        ValueError: If ``shard_bytes`` is less than 1.
     """
-    if any(out.glob("edits-*.tar")):
-        raise FileExistsError(f"{out} holds edits-*.tar already; give another folder.")
-    out.mkdir(parents=True, exist_ok=True)
+    if shard_bytes < 1:
+        raise ValueError(f"`shard_bytes` must be 1 or more, got {shard_bytes!r}.")
+    unfinished = _unfinished(out)
+    if foreign := [
+        entry.name for entry in list_folder(out) if _SHARD.fullmatch(entry.name) and entry.name not in unfinished
+    ]:
+        raise FileExistsError(f"{out} has {foreign[0]} already; name another folder.")
+    shards = _divide(store, shard_bytes)
+    files = [out / f"edits-{n:06d}.tar" for n in range(len(shards))]
+    write_file(out / _MARKER, json.dumps(sorted({*unfinished, *(file.name for file in files)})).encode())
+    for entry in list_folder(out):
+        is_ours = entry.name in unfinished or (entry.name.startswith("edits") and is_temporary(entry))
+        if unfinished and is_ours and entry.is_file(follow_symlinks=False):
+            Path(entry.path).unlink(missing_ok=True)
+    for file, records in zip(files, shards, strict=True):
+        _write_tar(file, records, store.folder)
+    (out / _MARKER).unlink()
+    return files
+
+
+def _unfinished(out: Path) -> list[str]:
+    """Names of the files that a run which was cut off began."""
+    if not is_file(out / _MARKER):
+        return []
+    try:
+        names = parse_json(read_file(out / _MARKER, 1 << 26) or b"[]")
+    except ValueError:
+        names = []
+    return [name for name in names if isinstance(name, str) and _SHARD.fullmatch(name)]
+
+
+def _divide(store: EditStore, shard_bytes: int) -> list[list[Path]]:
+    """Records for each file; those of one image stay together."""
     shards, size = [list[Path]()], 0
     for _, group in groupby(store.records(), key=lambda path: path.parent):
         if size >= shard_bytes:
@@ -90,9 +167,17 @@ def pack(store: EditStore, out: Path, *, shard_bytes: int = 10**9) -> list[Path]
         records = list(group)
         shards[-1] += records
         size += sum(record.stat().st_size for record in records)
-    files = [out / f"edits-{n:06d}.tar" for n in range(len(shards))]
-    for file, members in zip(files, shards, strict=True):
-        with tarfile.open(file, "w") as tar:
-            for record in members:
-                tar.add(record, record.relative_to(store.folder))
-    return files
+    return shards
+
+
+def _write_tar(file: Path, records: Sequence[Path], folder: Path) -> None:
+    """Write the content of records, whatever links they share on this disk."""
+    with replacing(file) as stream, tarfile.open(fileobj=stream, mode="w") as tar:
+        for record in records:
+            status = record.stat()
+            content = read_file(record, status.st_size)
+            if content is None:
+                raise OSError(f"{record} changed while the store was packed; run the same command again.")
+            member = tarfile.TarInfo(record.relative_to(folder).as_posix())
+            member.size, member.mtime, member.mode = len(content), int(status.st_mtime), 0o644
+            tar.addfile(member, io.BytesIO(content))

@@ -1,103 +1,35 @@
-"""One edit as bytes: its key, and a safetensors record that holds only what the edit changed.
+"""One edit as bytes: a safetensors record that holds only what the edit changed.
 
 Outside the edit mask nothing changed, so a record keeps the mask's bounding rectangle, as one lossless WebP: the
 difference of the edited image to the original (modulo 256, 0 shown as 128), and the mask as its alpha. Added to
 the original, whose pixel hash is checked, it gives the edited image back to the bit.
+
+A record may come from a stranger. Its checksum, header, fields and sizes are checked before a picture is decoded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import PIL.Image
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
-from augsal_transforms.data.images import read_image, to_rgb_image
-from augsal_transforms.editor.edits import Edit
+from augsal_transforms.data.images import MAX_PIXELS, read_image, to_rgb_image
 from augsal_transforms.editor.results import EditedImage
-from augsal_transforms.randomness import pixel_hash
+from augsal_transforms.files import parse_json, read_file, read_head
+from augsal_transforms.store.keys import EditKey, image_hash, to_bytes
+from augsal_transforms.store.metadata import RESULT_FIELDS, check_metadata
+from augsal_transforms.store.rectangle import bounding_box, from_webp, to_webp
 
-SCHEMA = 1
-_METADATA = (
-    *("kind", "color", "word", "region_source", "strength", "bound_by"),
-    *("properties_before", "properties_after", "seed"),
-)
-
-
-def to_bytes(picture: Tensor) -> Tensor:
-    """uint8 as it is, float in [0, 1] in steps of 1/255: the form in which pictures are stored and hashed."""
-    plain = picture.as_subclass(Tensor)
-    return plain if plain.dtype == torch.uint8 else (plain.float() * 255).round().to(torch.uint8)
-
-
-def image_hash(image: Tensor) -> str:
-    """SHA-256 of an image's pixels in 8 bits and of its shape (3, H, W): what an image is called in a store."""
-    return pixel_hash(to_bytes(image))
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditKey:
-    """All that the pixels of an edit follow from; equal keys, one record.
-
-    Attributes:
-        image: ``image_hash`` of the original.
-        saliency_map: ``image_hash`` of its map.
-        prompt: Its caption, or "".
-        seed: The editor's seed.
-        editor: ``editor_identity`` of the editor.
-        kind: ``"contrast"``, ``"brightness"`` or ``"color"``.
-        color: The target colour, or "".
-        alpha: The strength asked for, in whole thousandths: 1.2 and 1.2000000000000002 are one key.
-    """
-
-    image: str
-    saliency_map: str
-    prompt: str
-    seed: int
-    editor: dict[str, Any]
-    kind: str
-    color: str
-    alpha: int
-
-    @classmethod
-    def of(
-        cls, image: Tensor, saliency_map: Tensor, prompt: str, edit: Edit, *, seed: int, editor: dict[str, Any]
-    ) -> EditKey:
-        """The key of a drawn edit of an image (3, H, W) and its map (1, H, W)."""
-        return cls(
-            image=image_hash(image),
-            saliency_map=image_hash(saliency_map),
-            prompt=prompt,
-            seed=seed,
-            editor=editor,
-            kind=edit.kind,
-            color=edit.color_name,
-            alpha=round(edit.alpha_value * 1000),
-        )
-
-    def __hash__(self) -> int:
-        return hash(self.digest())
-
-    def digest(self) -> str:
-        """SHA-256 of the key as canonical JSON, 64 hexadecimal digits."""
-        fields = json.dumps({"schema": SCHEMA, **vars(self)}, sort_keys=True, allow_nan=False, ensure_ascii=True)
-        return hashlib.sha256(fields.encode()).hexdigest()
-
-    @property
-    def filename(self) -> str:
-        """The record's name in its image's folder: kind, colour and strength can be read without opening it."""
-        kind = f"{self.kind}-{self.color}" if self.color else self.kind
-        return f"{kind}{self.alpha:+05d}-{self.digest()[:16]}.safetensors"
+MAX_HEADER = 1 << 20  # bytes of a record's JSON
+_MAX_REGION = 1024  # side of M
+_TENSORS = ("region", "rectangle")  # in the order of the file, so that the floats are aligned
+_DTYPES = {"region": ("F32", 4), "rectangle": ("U8", 1)}  # name in safetensors, bytes of a value
 
 
 @dataclass(frozen=True)
@@ -120,11 +52,11 @@ class StoredEdit:
         """The edited image, bit-identical to the one that was stored.
 
         Args:
-            original: The image it was made from: pixels (3, H, W), uint8 or float in [0, 1], or its file.
+            original: The image that was edited: pixels (3, H, W), uint8 or float in [0, 1], or its file.
             known_hash: ``image_hash(original)`` where the caller has it already.
 
         Raises:
-            ValueError: If it is another image.
+            ValueError: If it is another image, or the record's rectangle reaches beyond it.
         """
         pixels = original if isinstance(original, Tensor) else to_rgb_image(read_image(original))
         plain = pixels.as_subclass(Tensor)
@@ -134,32 +66,39 @@ class StoredEdit:
                 f"hash {self.metadata['image'][:12]}…). Give it before any resize, crop or Normalize."
             )
         top, left = self.metadata["place"]
-        rows, columns = (slice(start, start + n) for start, n in zip((top, left), self.edit_mask.shape, strict=True))
-        edited, mask = plain.clone(), torch.zeros(1, *plain.shape[-2:])
-        changed = to_bytes(plain[:, rows, columns]) + self.difference  # uint8 arithmetic is modulo 256
+        height, width = self.edit_mask.shape
+        if top + height > plain.shape[-2] or left + width > plain.shape[-1]:
+            raise ValueError(
+                f"The record's rectangle, {height}×{width} at ({top}, {left}), reaches beyond its image of "
+                f"{plain.shape[-2]}×{plain.shape[-1]}: it is damaged. `augsal verify --repair` deletes what is."
+            )
+        window = (..., slice(top, top + height), slice(left, left + width))
+        inside, difference = self.edit_mask.to(plain.device), self.difference.to(plain.device)
+        changed = to_bytes(plain[window]) + difference  # uint8 arithmetic is modulo 256
         if plain.is_floating_point():
-            inside = self.edit_mask > 0
-            changed = torch.where(inside, changed.to(plain.dtype) / 255, plain[:, rows, columns])
-        edited[:, rows, columns] = changed
-        mask[0, rows, columns] = self.edit_mask.float() / 255
-        metadata = {name: self.metadata[name] for name in _METADATA}
+            changed = changed.to(plain.dtype) / 255
+        edited, mask = plain.clone(), torch.zeros(1, *plain.shape[-2:], device=plain.device)
+        edited[window] = torch.where(inside > 0, changed, plain[window])
+        mask[window] = inside.float() / 255
+        metadata = {name: self.metadata[name] for name in RESULT_FIELDS}
         return EditedImage(
             image=edited, edit_mask=mask, region=self.region, alpha=self.metadata["alpha"] / 1000, **metadata
         )
 
 
 def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str = "", about: Any = None) -> bytes:
-    """A record.
+    """A record; the same edit always gives the same bytes.
 
     Args:
         key: The edit's key.
         original: The image that was edited, (3, H, W) uint8.
         result: The edit.
         source: The file stem of the original.
-        about: What else should be known, as JSON: versions, the licence of the editor's weights.
+        about: Further JSON: library versions, the licence of the editor's weights.
 
     Raises:
-        ValueError: For floats: edited in 32 bits and stored in 8, they would not come back to the bit.
+        ValueError: For images that are not uint8 (edited in 32 bits and stored in 8, they would not come back to the
+            bit), and for edits that no record can hold.
     """
     if original.dtype != torch.uint8 or result.image.dtype != torch.uint8:
         raise ValueError(
@@ -167,92 +106,139 @@ def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str =
             "Edit the image as it is on disk: `torchvision.io.read_image`, or `pil_to_tensor`."
         )
     mask = to_bytes(result.edit_mask)[0].cpu()
-    top, left, height, width = _bounding_box(mask)
+    top, left, height, width = bounding_box(mask)
     rows, columns = slice(top, top + height), slice(left, left + width)
     inside = mask[rows, columns]
-    difference = (to_bytes(result.image).cpu() - to_bytes(original).cpu())[:, rows, columns]
-    metadata = {name: getattr(result, name) for name in _METADATA}
-    metadata |= {**vars(key), "schema": SCHEMA, "place": [top, left], "size": [height, width], "source": source}
-    tensors = {
-        "rectangle": _as_tensor(_to_webp(torch.cat([difference + 128, inside[None]]))),
-        "region": result.region.float().cpu().contiguous(),
-    }
-    text = json.dumps({**metadata, "about": about}, sort_keys=True, allow_nan=False)
-    return save(tensors, metadata={"record": text, "sha256": _checksum(text, tensors)})
+    difference = to_bytes(result.image)[:, rows, columns].cpu() - original[:, rows, columns].cpu()
+    metadata = {name: getattr(result, name) for name in RESULT_FIELDS}
+    metadata |= {**vars(key), "place": [top, left], "size": [height, width], "source": source}
+    region = result.region.float().cpu().contiguous()
+    content = {"region": region.numpy().tobytes(), "rectangle": to_webp(difference, inside)}
+    shapes = {"region": list(region.shape), "rectangle": [len(content["rectangle"])]}
+    text = json.dumps({**check_metadata(metadata), "about": about}, sort_keys=True, allow_nan=False)
+    # Built here: safetensors writes the entries of its metadata in an order that differs from call to call.
+    header: dict[str, Any] = {"__metadata__": {"record": text, "sha256": _checksum(text, content, shapes)}}
+    start = 0
+    for name in _TENSORS:
+        end = start + len(content[name])
+        header[name] = {"dtype": _DTYPES[name][0], "shape": shapes[name], "data_offsets": [start, end]}
+        start = end
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    if len(encoded) > MAX_HEADER:
+        raise ValueError(
+            f"The metadata of an edit must be shorter than {MAX_HEADER:,} bytes, got {len(encoded):,}. Is `prompt`, of "
+            f"{len(key.prompt):,} characters, a caption?"
+        )
+    return struct.pack("<Q", len(encoded)) + encoded + b"".join(content[name] for name in _TENSORS)
 
 
-def decode(record: bytes) -> StoredEdit | None:
-    """Read a record; ``None`` for one that is damaged in any place."""
+def decode(record: bytes, *, max_pixels: int = MAX_PIXELS) -> StoredEdit | None:
+    """Read a record.
+
+    Args:
+        record: Its bytes.
+        max_pixels: Largest rectangle that is decoded: the size of the image where it is known.
+
+    Returns:
+        The edit; ``None`` for a record that is damaged in any place, or is not what a record must be.
+    """
     try:
-        metadata, checksum = _read_header(record)
-        tensors = load(record)
-        if _checksum(metadata, tensors) != checksum:
+        metadata, checksum, content, shapes = _split(record)
+        if _checksum(metadata, content, shapes) != checksum:
             return None
-        content = json.loads(metadata)
-        height, width = content["size"]
-        rectangle = _from_webp(tensors["rectangle"].numpy().tobytes(), height, width)
-        return StoredEdit(content, tensors["region"], difference=rectangle[:3] - 128, edit_mask=rectangle[3])
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError, struct.error):
+        fields = check_metadata(parse_json(metadata))
+        height, width = fields["size"]
+        if (
+            height * width > max_pixels
+            or len(shapes["region"]) != 3
+            or not all(0 < side <= _MAX_REGION for side in shapes["region"])
+        ):
+            return None
+        difference, edit_mask = from_webp(content["rectangle"], height, width)
+        region = torch.frombuffer(bytearray(content["region"]), dtype=torch.float32).reshape(shapes["region"])
+        return StoredEdit(fields, region, difference, edit_mask) if bool(region.isfinite().all()) else None
+    except (ValueError, KeyError, TypeError, struct.error):
         return None
+
+
+def read_record(path: Path, *, max_pixels: int = MAX_PIXELS) -> StoredEdit | None:
+    """Read a record's file; ``None`` where it is no regular file, larger than a record can be, or damaged.
+
+    Raises:
+        OSError: If it is missing or cannot be read.
+    """
+    # A lossless WebP is not much larger than its pixels, of four bytes each.
+    limit = 8 + MAX_HEADER + 4 * _MAX_REGION**2 + 5 * max_pixels + 4096
+    content = read_file(path, limit)
+    return None if content is None else decode(content, max_pixels=max_pixels)
 
 
 def read_metadata(path: Path) -> dict[str, Any] | None:
-    """The JSON of a record without its pixels, unverified; ``None`` where it cannot be read."""
+    """The metadata of a record without its pixels: checked field by field, but not by the checksum.
+
+    Returns:
+        ``None`` where it cannot be read.
+    """
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            header = file.read(struct.unpack("<Q", start)[0]) if len(start) == 8 else b""
-        return dict(json.loads(_read_header(start + header)[0]))
-    except (ValueError, KeyError, TypeError, OSError, OverflowError, MemoryError, struct.error):
+        record = read_head(path, lambda start: min(_header_length(start), MAX_HEADER))
+        return check_metadata(parse_json(_parse_header(record)["__metadata__"]["record"])) if record else None
+    except (ValueError, KeyError, TypeError, OSError, struct.error):
         return None
 
 
-def _read_header(record: bytes) -> tuple[str, str]:
-    """The record's JSON and its checksum. A safetensors file begins with its header's length and JSON."""
-    (length,) = struct.unpack_from("<Q", record)
-    metadata = json.loads(record[8 : 8 + length])["__metadata__"]
-    return metadata["record"], metadata["sha256"]
+def _header_length(record: bytes) -> int:
+    """Length of the JSON with which a safetensors file begins, after the 8 bytes of this number."""
+    length: int = struct.unpack_from("<Q", record)[0]
+    return length
 
 
-def _checksum(metadata: str, tensors: dict[str, Tensor]) -> str:
+def _parse_header(record: bytes) -> dict[str, Any]:
+    """The JSON with which a safetensors file begins.
+
+    Raises:
+        ValueError: If it is too long, incomplete, or no JSON object.
+    """
+    length = _header_length(record)
+    header = parse_json(record[8 : 8 + length]) if length <= min(MAX_HEADER, len(record) - 8) else None
+    if not isinstance(header, dict):
+        raise ValueError("A record begins with the length of its header and a JSON object.")
+    return header
+
+
+def _split(record: bytes) -> tuple[str, str, dict[str, bytes], dict[str, list[int]]]:
+    """Metadata, checksum, and the content and shape of each tensor.
+
+    Raises:
+        ValueError: If the header does not describe exactly these bytes.
+    """
+    header = _parse_header(record)
+    data, end = memoryview(record)[8 + _header_length(record) :], 0
+    content, shapes = dict[str, bytes](), dict[str, list[int]]()
+    if set(header) != {"__metadata__", *_TENSORS}:
+        raise ValueError("A record holds a region and a rectangle.")
+    for name in _TENSORS:
+        entry, (dtype, size) = header[name], _DTYPES[name]
+        shape, (start, stop) = entry["shape"], entry["data_offsets"]
+        count = size
+        for side in shape:
+            if type(side) is not int or not 0 <= side <= len(data):
+                raise ValueError("A side of a tensor is longer than the file.")
+            count *= side
+        if entry["dtype"] != dtype or start != end or stop - start != count or stop > len(data):
+            raise ValueError("The tensors of a record follow each other.")
+        content[name], shapes[name], end = bytes(data[start:stop]), shape, stop
+    if end != len(data):
+        raise ValueError("A record ends with its last tensor.")
+    record_text, checksum = header["__metadata__"]["record"], header["__metadata__"]["sha256"]
+    if not isinstance(record_text, str) or not isinstance(checksum, str):
+        raise ValueError("A record's metadata are text.")
+    return record_text, checksum, content, shapes
+
+
+def _checksum(metadata: str, content: dict[str, bytes], shapes: dict[str, list[int]]) -> str:
     digest = hashlib.sha256(metadata.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
+    for name, dtype in (("rectangle", "torch.uint8"), ("region", "torch.float32")):
+        digest.update(f"\n{name} {dtype} {tuple(shapes[name])}\n".encode())
+        digest.update(content[name])
     return digest.hexdigest()
-
-
-def _bounding_box(mask: Tensor) -> tuple[int, int, int, int]:
-    """Top, left, height and width of what is above zero; zeros where nothing is."""
-    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-    if not len(rows):
-        return 0, 0, 0, 0
-    top, left = int(rows[0]), int(columns[0])
-    return top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
-
-
-def _to_webp(rectangle: Tensor) -> bytes:
-    if not rectangle.numel():
-        return b""
-    file = io.BytesIO()
-    # `exact`: what lies under an alpha of 0 is kept too. On photographs a quarter smaller, and read faster, than
-    # with quality and method 0; writing takes 25 ms more, beside the editor.
-    options = {"lossless": True, "exact": True, "quality": 50, "method": 2}
-    PIL.Image.fromarray(rectangle.permute(1, 2, 0).contiguous().numpy()).save(file, "WEBP", **options)
-    return file.getvalue()
-
-
-def _from_webp(data: bytes, height: int, width: int) -> Tensor:
-    """Difference + 128 and mask, (4, h, w)."""
-    if not data:
-        return torch.zeros(4, height, width, dtype=torch.uint8)
-    with PIL.Image.open(io.BytesIO(data), formats=("WEBP",)) as picture:
-        # A mask that is 255 everywhere may come back as no alpha at all.
-        pixels = np.array(picture if picture.mode == "RGBA" else picture.convert("RGBA"))
-    if pixels.shape != (height, width, 4):
-        raise ValueError("The rectangle has another size than its place.")
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def _as_tensor(data: bytes) -> Tensor:
-    return torch.from_numpy(np.frombuffer(data, np.uint8).copy())

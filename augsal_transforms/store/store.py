@@ -4,6 +4,9 @@ Layout: ``v1/<aa>/<image hash>/<kind><α in thousandths>-<key>.safetensors``, so
 exist is one ``listdir`` of its folder; ``stems/`` holds empty files that lead from a source file's stem to
 image hashes and can be made again from the records. A record is written beside its place and renamed:
 there is no lock and no half record, writers of one key write the same edit, and the last one wins.
+
+A store may come from a stranger: its folders and records are read where they are no links, names of another form
+are skipped, and a record is believed after it is checked.
 """
 
 from __future__ import annotations
@@ -11,57 +14,59 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from augsal_transforms.editor.results import EditedImage
-from augsal_transforms.files import write_file
-from augsal_transforms.store.records import EditKey, StoredEdit, decode, encode, image_hash, read_metadata
+from augsal_transforms.files import is_folder, list_folder, make_folder, retry, write_file
+from augsal_transforms.store.entries import EditEntry, ImageEdit, draw_edit, read_edit, to_entry
+from augsal_transforms.store.keys import FILE_NAME, HASH, EditKey, image_hash
+from augsal_transforms.store.records import StoredEdit, encode, read_metadata
 
-_NAME = re.compile(r"(contrast|brightness|color)(?:-([a-z]+))?([+-]\d+)-[0-9a-f]{16}\.safetensors")
+__all__ = ["EditEntry", "EditStore", "ImageEdit", "draw_edit"]
 
-
-@dataclass(frozen=True, order=True)
-class EditEntry:
-    """An edit that a store holds, as its file name tells: kind, colour ("" if none), α."""
-
-    kind: str
-    color: str
-    alpha: float
-    path: Path
+_TEMPORARY = re.compile(r".+-[0-9a-f]{16}\.incomplete", re.DOTALL)
+_FILL = "`augsal generate --data DATA --store {0}` makes edits of a data set and stores them."
 
 
 class EditStore:
     """Edits on disk, found by the original's pixels.
 
     Args:
-        folder: Where they are; made if it is not there.
-        readonly: Write nothing: ``put`` does nothing, and the folder must exist.
+        folder: The store's folder; ``put`` makes it.
+        readonly: Open a store to read its edits: it must have some, and ``put`` does nothing.
 
     Raises:
-        FileNotFoundError: For a read-only store that is not there.
+        FileNotFoundError: For a read-only store that is not there or has no edit.
     """
 
     def __init__(self, folder: str | Path, *, readonly: bool = False) -> None:
         self.folder, self.readonly = Path(folder), readonly
-        if not readonly:
-            (self.folder / "v1").mkdir(parents=True, exist_ok=True)
-        elif not (self.folder / "v1").is_dir():
-            raise FileNotFoundError(
-                f"There is no store of edits at {self.folder}. `EditStore(folder)` makes one, `put` fills it."
-            )
+        if readonly:
+            self.require_edits()
 
     def __repr__(self) -> str:
         return f"EditStore({str(self.folder)!r}{', readonly=True' if self.readonly else ''})"
 
+    def require_edits(self) -> None:
+        """Check that there is an edit to read: training from an empty store would go on without any augmentation.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        with suppress(PermissionError):  # there are images, of which this user may read others
+            if next(self.records(), None) is None:
+                is_store = is_folder(self.folder / "v1")
+                found = "There is no edit in the store" if is_store else "There is no store of edits"
+                raise FileNotFoundError(f"{found} at {self.folder}. {_FILL.format(self.folder)}")
+
     def path(self, key: EditKey) -> Path:
-        """Where an edit's record is, or would be."""
-        return self._of(key.image) / key.filename
+        """Path at which ``put`` writes the record of an edit."""
+        return self.folder / "v1" / key.image[:2] / key.image / key.filename
 
     def __contains__(self, key: EditKey) -> bool:
         return self.get(key) is not None  # a damaged record is made again
@@ -70,90 +75,123 @@ class EditStore:
         """Write an edit; see ``records.encode``. An existing record of the key is replaced.
 
         Raises:
-            ValueError: For images that are not uint8.
-            OSError: If the disk is full or the folder cannot be written to; no partial file is left.
+            ValueError: For images that are not uint8, and edits that no record can hold.
+            OSError: If the disk is full, the folder cannot be written to, or a link leads out of it; no partial file
+                is left.
         """
         if self.readonly:
             return
-        write_file(self.path(key), encode(key, original, result, source=source, about=about))
+        self.write(key, encode(key, original, result, source=source, about=about), source=source)
+
+    def write(self, key: EditKey, record: bytes, *, source: str = "") -> None:
+        """Write the record of an edit as ``records.encode`` made it.
+
+        Raises:
+            OSError: As ``put``.
+        """
+        folder = make_folder(self.folder, "v1", key.image[:2], key.image)
+        write_file(folder / key.filename, record)
         self.link(source, key.image)
 
     def get(self, key: EditKey) -> StoredEdit | None:
-        """An edit by its key; ``None`` if it is missing or damaged."""
-        return self.read(self.path(key))
+        """An edit by its key, from a record of this schema or of the one before; ``None`` if missing or damaged."""
+        names = set(self.file_names(key.image))
+        paths = [self.path(key).with_name(name) for name in key.file_names() if name in names]
+        return next((stored for path in paths if (stored := self.read(path))), None)
 
     def read(self, path: Path) -> StoredEdit | None:
-        """An edit by the path of its record; ``None`` if it is missing, damaged, or not what its name says."""
+        """An edit by the path of its record; ``None`` if it is missing, damaged, or not the one that its name says."""
         try:
-            stored = decode(path.read_bytes())
-            return stored if stored and _key_of(stored.metadata).filename == path.name else None
-        except (OSError, KeyError, TypeError):
+            return read_edit(path)
+        except OSError:
             return None
 
+    def file_names(self, image: str) -> list[str]:
+        """Names of the records of an image, given by its ``image_hash``; none where its folder cannot be read."""
+        if not HASH.fullmatch(image):
+            return []
+        try:
+            entries = list_folder(self.folder, "v1", image[:2], image)
+            return [entry.name for entry in entries if _is_record(entry)]
+        except OSError:
+            return []
+
     def list_edits(self, image: Tensor | str) -> list[EditEntry]:
-        """Which edits of an image exist, sorted.
+        """The edits of an image, sorted.
 
         Args:
             image: The original's pixels (3, H, W), or their ``image_hash``.
         """
-        folder = self._of(image if isinstance(image, str) else image_hash(image))
-        try:
-            names = os.listdir(folder)  # noqa: PTH208 - a name is all that is needed
-        except OSError:
-            return []
-        matches = [(name, _NAME.fullmatch(name)) for name in names]
-        return sorted(
-            EditEntry(match[1], match[2] or "", int(match[3]) / 1000, folder / name) for name, match in matches if match
-        )
+        name = image if isinstance(image, str) else image_hash(image)
+        folder = self.folder / "v1" / name[:2] / name
+        return sorted(to_entry(folder / file_name) for file_name in self.file_names(name))
+
+    def edits_of(self, image: Tensor) -> list[ImageEdit]:
+        """The edits of an image, sorted; each is read when its ``load`` is called.
+
+        Args:
+            image: The original, (3, H, W), uint8 or float in [0, 1], before any resize, crop or Normalize.
+        """
+        plain = image.as_subclass(Tensor)
+        name = image_hash(plain)
+        return [ImageEdit(**vars(entry), image=plain, image_hash=name) for entry in self.list_edits(name)]
 
     def find(self, stem: str) -> list[EditEntry]:
-        """Which edits exist of the images whose file had this stem; several images may share one."""
-        marker = self._marker(stem, "")
+        """The edits of the images whose file had this stem; several images may share one."""
+        shard, start = _marker(stem)
         try:
-            names = sorted(os.listdir(marker.parent))  # noqa: PTH208
+            names = [entry.name for entry in list_folder(self.folder, "stems", shard)]
         except OSError:
             return []
-        hashes = [name.removeprefix(marker.name) for name in names if name.startswith(marker.name)]
-        return [edit for image in hashes for edit in self.list_edits(image)]
+        images = [name.removeprefix(start) for name in names if name.startswith(start)]
+        return [edit for image in images for edit in self.list_edits(image)]
 
     def records(self) -> Iterator[Path]:
-        """Every record's path, image by image."""
-        return (path for path in sorted((self.folder / "v1").glob("??/*/*.safetensors")) if _NAME.fullmatch(path.name))
+        """Path of every record, image by image, sorted."""
+        return (Path(entry.path) for entry in self._files() if _is_record(entry))
 
     def leftovers(self) -> Iterator[Path]:
-        """What killed writers left: temporary files, which nothing reads."""
-        return (self.folder / "v1").glob("??/*/*.incomplete")
+        """Path of every temporary file that a killed writer of records left."""
+        return (Path(entry.path) for entry in self._files() if is_temporary(entry))
 
     def link(self, stem: str, image: str) -> None:
         """Let ``find(stem)`` lead to an image's edits."""
         if stem and not self.readonly:
-            marker = self._marker(stem, image)
-            marker.parent.mkdir(parents=True, exist_ok=True)
-            marker.touch()
+            shard, start = _marker(stem)
+            path = make_folder(self.folder, "stems", shard) / (start + image)
+            with suppress(FileExistsError):
+                os.close(retry(lambda: os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)))
 
     def rebuild_index(self) -> int:
         """Make ``stems/`` again from the records; returns how many could be read."""
-        all_metadata = [metadata for metadata in map(read_metadata, self.records()) if metadata]
-        for metadata in all_metadata:
-            self.link(metadata["source"], metadata["image"])
-        return len(all_metadata)
+        count = 0
+        for path in self.records():
+            metadata = read_metadata(path)
+            if metadata and metadata["image"] == path.parent.name:
+                self.link(metadata["source"], metadata["image"])
+                count += 1
+        return count
 
-    def _of(self, image: str) -> Path:
-        return self.folder / "v1" / image[:2] / image
-
-    def _marker(self, stem: str, image: str) -> Path:
-        # Hashed: a stem may be longer than a file name, or hold what one cannot.
-        digest = hashlib.sha256(stem.encode()).hexdigest()
-        return self.folder / "stems" / digest[:2] / f"{digest[:32]}-{image}"
-
-
-def draw_edit(held: Sequence[EditEntry], generator: torch.Generator) -> EditEntry:
-    """One of an image's edits: a kind, each as likely, then one of its kind."""
-    kinds = sorted({edit.kind for edit in held})
-    kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
-    of_kind = [edit for edit in held if edit.kind == kind]
-    return of_kind[int(torch.randint(len(of_kind), (), generator=generator))]
+    def _files(self) -> Iterator[os.DirEntry[str]]:
+        """Entries of the images' folders; names of another form are skipped."""
+        for shard in list_folder(self.folder, "v1"):
+            if re.fullmatch(r"[0-9a-f]{2}", shard.name):
+                for image in list_folder(self.folder, "v1", shard.name):
+                    if HASH.fullmatch(image.name) and image.name.startswith(shard.name):
+                        yield from list_folder(self.folder, "v1", shard.name, image.name)
 
 
-def _key_of(metadata: dict[str, Any]) -> EditKey:
-    return EditKey(**{name: metadata[name] for name in EditKey.__dataclass_fields__})
+def is_temporary(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a temporary file of ``files.write_file``."""
+    return bool(_TEMPORARY.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False)
+
+
+def _is_record(entry: os.DirEntry[str]) -> bool:
+    return bool(FILE_NAME.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False)
+
+
+def _marker(stem: str) -> tuple[str, str]:
+    """Folder of a stem in ``stems/``, and the beginning of its files' names, which end with an image hash."""
+    # Hashed: a stem may be longer than a file name, or hold what one cannot.
+    digest = hashlib.sha256(stem.encode("utf-8", "surrogatepass")).hexdigest()
+    return digest[:2], f"{digest[:32]}-"

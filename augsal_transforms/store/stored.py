@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.editor.results import EditedImage
-from augsal_transforms.store.records import image_hash
 from augsal_transforms.store.store import EditStore, draw_edit
 
 NOT_HELD = (
@@ -17,21 +16,11 @@ DAMAGED = "the store's record is damaged or cannot be read."
 
 
 def draw_stored(store: EditStore, image: Tensor, generator: torch.Generator) -> EditedImage | str:
-    """Draw the kind, then one of its strengths, each uniformly from what is held.
-
-    Args:
-        store: Holds the edits.
-        image: The original, (3, H, W).
-        generator: Draws.
-
-    Returns:
-        The edited image, or why there is none.
-    """
-    name = image_hash(image)
-    held = store.list_edits(name)
+    """Draw the kind, then one of its strengths, each uniformly from what is held."""
+    held = store.edits_of(image)
     if not held:
         return NOT_HELD
-    stored = store.read(draw_edit(held, generator).path)
-    if stored is None or stored.metadata["image"] != name:
+    try:
+        return draw_edit(held, generator).load()
+    except ValueError:
         return DAMAGED
-    return stored.onto(image, known_hash=name)

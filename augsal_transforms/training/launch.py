@@ -1,4 +1,4 @@
-"""What a training command does once among the processes of ``torchrun``."""
+"""Join the processes of ``torchrun``, and render scenes in one of them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import torch.distributed as dist
 
 from augsal_transforms.scenes.writer import write_scenes
 
-SERIES, START = 1, 100_000  # the bundled editor's own series, far behind the scenes that it learned from
+SERIES, START = 1, 100_000  # the bundled editor's own series, from a scene on that it was not trained on
 
 
 @contextmanager
 def one_of_several(device: str) -> Iterator[tuple[str, int, Callable[[], None]]]:
-    """Join ``torchrun``'s processes, where it started this one.
+    """Join the process group if ``torchrun`` started this process.
+
+    Args:
+        device: Device of the networks; under ``torchrun``, "cuda" becomes this process's own GPU.
 
     Yields:
-        This process's device, its rank, and a function that waits for the others.
+        This process's device, its rank, and a function that waits for the other processes.
     """
     if "WORLD_SIZE" not in os.environ:
         yield device, 0, lambda: None
@@ -40,11 +43,17 @@ def _wait() -> None:
 
 
 def render_once(folder: Path, count: int) -> Path:
-    """Scenes for training in ``folder``, rendered where it does not exist; a part of them never counts."""
+    """Render ``count`` scenes for training into ``folder``, unless it exists already.
+
+    They are rendered beside it and renamed at the end, so that an interrupted run leaves no folder that looks complete.
+
+    Raises:
+        FileExistsError: If an interrupted run has left its unfinished folder.
+    """
     partial = folder.with_suffix(".partial")
     if not folder.exists():
         if partial.exists():
-            raise FileExistsError(f"{partial} is left from a run that was cut off; remove it and run again.")
+            raise FileExistsError(f"{partial} is left from an interrupted run. Remove it and run again.")
         write_scenes(partial, count, seed=SERIES, start=START)
         partial.rename(folder)
     return folder

@@ -1,15 +1,17 @@
 """Train all readouts of an editor together: Eq. 3 on patches and boxes, Eq. 4 on saliency maps, Eq. 7 on edits.
 
-Every step's draws are keyed on the seed and the step and made for the whole batch, of which each process
-takes its share: one process, several, and a run that was cut off descend the same path.
+The draws of a step are keyed on the seed and the step, and made for the whole batch; each process takes its share of
+them. One process, several processes and a resumed run therefore take the same steps.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from augsal_transforms.diffusion.prompts import encode_prompts
 from augsal_transforms.editor.editor import SaliencyEditor
+from augsal_transforms.files import write_file
 from augsal_transforms.losses import MaskedEditingLoss, ReadoutLoss, SaliencyLoss
 from augsal_transforms.photometry import photometric_properties, to_unit_range
 from augsal_transforms.randomness import keyed_generator
@@ -35,17 +37,20 @@ EDITING_WEIGHT = 0.1  # beside 0.2 (KLD − CC), as in the released code
 
 
 class ReadoutTraining:
-    """A training run of the readouts of one editor; ``run`` trains, or goes on where it was cut off.
+    """A training run of the readouts of one editor; ``run`` starts it, or resumes it from its checkpoint.
 
     Under ``torchrun`` the process group must have been initialised.
 
     Args:
-        editor: Its networks stay as they are.
-        dataset: Samples as ``AnnotatedFolder`` gives them.
+        editor: The editor whose features are read; its networks are not trained.
+        dataset: Annotated samples, such as an ``AnnotatedFolder``.
         classes: Names of the classes.
-        config: How to train.
-        width: C.
-        folder: Where checkpoint and metrics go.
+        config: Numbers of the training.
+        width: C, the channels of the aggregated features.
+        folder: Folder of the checkpoint and the metrics.
+
+    Raises:
+        ValueError: If the batch cannot be shared evenly among the processes.
     """
 
     def __init__(
@@ -73,36 +78,36 @@ class ReadoutTraining:
         self.wrapped: nn.Module = DistributedDataParallel(self.readouts) if self.world > 1 else self.readouts
         features = [*self.readouts.low.parameters(), *self.readouts.high.parameters()]
         self.saliency_parameters = list(self.readouts.saliency.parameters())
-        self.readout_parameters = [
-            *features,
-            *self.readouts.photometric.parameters(),
-            *self.readouts.classify.parameters(),
-        ]
-        heads = [*self.readout_parameters[len(features) :], *self.saliency_parameters]
+        own_heads = [*self.readouts.photometric.parameters(), *self.readouts.classify.parameters()]
+        self.readout_parameters = [*features, *own_heads]
+        heads = [*own_heads, *self.saliency_parameters]
         self.rates = (config.feature_rate, config.head_rate)
         self.optimizer = torch.optim.AdamW([{"params": features}, {"params": heads}])
         self.readout_loss = ReadoutLoss(editor.calibration.std).to(model.device)
         self.saliency_loss, self.editing_loss = SaliencyLoss(), MaskedEditingLoss()
         self.augment = SaliencyDiffusionAugment(editor=editor, p=config.augment, seed=config.seed)
-        self.latents: dict[int, Tensor] = {}  # encoded once, kept in half precision
+        self.latents: dict[int, Tensor] = {}  # Z of each image, encoded once, in half precision
         self.step, self.seconds, self.history = 0, 0.0, list[dict[str, float]]()
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run is saved."""
+        """The file of the checkpoint."""
         return self.folder / "readouts.pt"
 
     def run(self) -> SaliencyPredictor:
         """Train to the end and return the predictor.
 
-        ``metrics.json`` in the folder has the terms of the loss every 50 steps, of the first process's share.
+        ``metrics.json`` in the folder gets the terms of the loss every 50 steps, on the first process's share.
+
+        Raises:
+            ValueError: If the folder holds a broken checkpoint, or one of other readouts.
         """
         self._resume()
         loader = DataLoader(
             self.samples,
             batch_sampler=self._batches(),
             num_workers=self.config.workers,
-            generator=torch.Generator(),  # else its iterator draws from torch's global one
+            generator=torch.Generator(),  # without it the loader draws from torch's global generator
         )
         progress = tqdm(loader, initial=self.step, total=self.config.steps, desc="readouts", disable=self.rank > 0)
         for batch in progress:
@@ -120,7 +125,14 @@ class ReadoutTraining:
         return SaliencyPredictor(self.editor.model, self.readouts.eval().requires_grad_(False), self.editor.name)
 
     def losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The weighted terms of the loss on this process's share of a step's batch."""
+        """The weighted terms of the loss.
+
+        Args:
+            batch: This process's share of a step's batch, collated from ``TrainingSamples``.
+
+        Returns:
+            Scalars by name: ``"readouts"``, ``"saliency"`` and, with augmentation, ``"editing"``.
+        """
         model, config = self.editor.model, self.config
         rng = keyed_generator("readouts", config.seed, self.step)
         latent = self._encode(batch)
@@ -136,9 +148,9 @@ class ReadoutTraining:
         edited = self._edit(batch) if config.augment else {}
 
         with torch.autocast(model.device.type, torch.bfloat16):
-            context = encode_prompts(model.tokenizer, model.text_encoder, prompts).float()
+            context = model.encode_prompts(prompts).float()
             areas = pool_area(patches, cells)
-            if edited:  # one pass of originals and edited images: a second one would confuse DDP
+            if edited:  # originals and edited images in one pass: DDP allows one forward a backward
                 with torch.no_grad():
                     latent = torch.cat([latent, model.encode(to_unit_range(edited["edited_image"]).to(model.device))])
                 noise, context, areas, boxes = (torch.cat([x, x]) for x in (noise, context, areas, boxes))
@@ -157,7 +169,7 @@ class ReadoutTraining:
         return terms
 
     def descend(self, terms: dict[str, Tensor]) -> None:
-        """One step of AdamW on gradients of norm 1 at most; what has had its steps stays as it is."""
+        """One step of AdamW with gradients of norm 1 at most; parts that have had their steps are left unchanged."""
         config = self.config
         cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * self.step / config.steps))
         factor = 1.0 if config.schedule == "constant" else cosine * min(1.0, (self.step + 1) / 100)
@@ -171,7 +183,7 @@ class ReadoutTraining:
         ):
             if self.step >= steps:
                 for parameter in parameters:
-                    parameter.grad = None  # AdamW passes it over
+                    parameter.grad = None  # AdamW skips parameters without a gradient
         torch.nn.utils.clip_grad_norm_(self.readouts.parameters(), 1.0)
         self.optimizer.step()
 
@@ -194,11 +206,11 @@ class ReadoutTraining:
         return torch.stack([self.latents[number] for number in numbers]).float().to(self.editor.model.device)
 
     def _share(self, draws: Tensor) -> Tensor:
-        """This process's rows of what was drawn for the whole batch."""
+        """This process's rows of draws for the whole batch."""
         return draws[self.rank :: self.world]
 
     def _batches(self) -> Iterator[list[int]]:
-        """Indices of the steps that are left, each pass over the data in another order."""
+        """Indices of this process's samples in each remaining step; every epoch has an order of its own."""
         size, count, order, epoch = self.config.batch_size, len(self.samples), torch.empty(0), -1
         for step in range(self.step, self.config.steps):
             chosen = []
@@ -213,16 +225,25 @@ class ReadoutTraining:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.checkpoint.exists():
             return
-        saved = torch.load(self.checkpoint, weights_only=True, map_location=self.editor.model.device)
-        self.readouts.load_state_dict(saved["readouts"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.step, self.seconds, self.history = saved["step"], saved["seconds"], saved["history"]
+        try:
+            saved = torch.load(self.checkpoint, weights_only=True, map_location=self.editor.model.device)
+            if saved["sizes"] != asdict(self.readouts.config):
+                raise ValueError("it is of another editor, or of other classes or sizes")
+            self.readouts.load_state_dict(saved["readouts"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.step, self.seconds, self.history = saved["step"], saved["seconds"], saved["history"]
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a damaged file raises
+            raise ValueError(
+                f"This run cannot go on from {self.checkpoint}: {type(error).__name__}: {error}. "
+                "Remove the file to start again, or give another folder."
+            ) from error
 
     def _save(self) -> None:
-        """Written beside and renamed: a run that is killed while saving keeps its last checkpoint."""
         progress = {"step": self.step, "seconds": self.seconds, "history": self.history}
-        partial = self.checkpoint.with_suffix(".partial")
         state = {"readouts": self.readouts.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save({**state, **progress}, partial)
-        partial.replace(self.checkpoint)
-        (self.folder / "metrics.json").write_text(json.dumps(progress, indent=2) + "\n")
+        buffer = io.BytesIO()
+        torch.save({**state, **progress, "sizes": asdict(self.readouts.config)}, buffer)
+        write_file(self.checkpoint, buffer.getvalue())
+        write_file(self.folder / "metrics.json", (json.dumps(progress, indent=2) + "\n").encode())

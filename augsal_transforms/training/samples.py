@@ -1,7 +1,8 @@
-"""What a training run of the readouts is given: its numbers, and images that stack (Sec. 5.1)."""
+"""Numbers and samples of a training run of the readouts (Sec. 5.1)."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,27 +15,31 @@ from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.diffusion.letterbox import Letterbox
 from augsal_transforms.photometry import to_unit_range
 
-MAX_BOXES = 8  # of an image's objects
-SMALLEST, LARGEST = 0.1, 0.6  # side of a patch, as a share of the image's
+MAX_BOXES = 8  # objects of an image
+SMALLEST, LARGEST = 0.1, 0.6  # side of a patch, as a share of the image's side
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How readouts are trained. Frozen; the paper's numbers where it gives them (Sec. 5.1).
+    """Numbers of the training of readouts. Frozen; the paper's where it gives them (Sec. 5.1).
 
     Attributes:
-        readout_steps: Steps of Eq. 3; after them features and heads stay, and SR goes on alone.
-        saliency_steps: Steps of Eq. 4.
-        batch_size: Images a step, over all processes.
+        readout_steps: Number of steps with Eq. 3; afterwards only SR is trained.
+        saliency_steps: Number of steps with Eq. 4.
+        batch_size: Number of images in a step, over all processes.
         feature_rate: Learning rate of the feature extractors.
         head_rate: Learning rate of the heads.
-        schedule: ``"constant"``, or ``"cosine"`` after a warm-up of 100 steps, to a fiftieth.
-        patches: Random areas of interest an image.
-        dropped: Share of captions that are dropped; prediction has none.
-        augment: Share of images that SR also sees edited, with the editing loss (Eq. 7).
-        save_every: Steps between checkpoints.
-        workers: Processes that read images.
-        seed: Of weights and draws.
+        schedule: ``"constant"``, or ``"cosine"``: a warm-up of 100 steps, then a cosine down to a fiftieth.
+        patches: Number of random areas of interest of an image.
+        dropped: Share of captions that are dropped, in [0, 1]; a predictor has no captions.
+        augment: Share of images that SR is trained on edited too, with the editing loss (Eq. 7), in [0, 1].
+        save_every: Number of steps between checkpoints.
+        workers: Number of processes that read images.
+        seed: Seed of the weights and of all draws.
+
+    Raises:
+        TypeError: If a number is of another kind.
+        ValueError: If a number is out of its range.
     """
 
     readout_steps: int = 20_000
@@ -51,29 +56,48 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("readout_steps", "saliency_steps", "batch_size", "patches", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be 1 or more, got {getattr(self, name)!r}.")
-        for name in ("dropped", "augment"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)!r}.")
+        lowest = dict.fromkeys(("readout_steps", "saliency_steps", "batch_size", "patches", "save_every"), 1)
+        for name, least in {**lowest, "workers": 0}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"`{name}` must be a whole number, got {value!r}.")
+            if value < least:
+                raise ValueError(f"`{name}` must be {least} or more, got {value!r}.")
+        for name, most in {"dropped": 1.0, "augment": 1.0, "feature_rate": math.inf, "head_rate": math.inf}.items():
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise TypeError(f"`{name}` must be a number, got {value!r}.")
+            if not 0 <= value <= most or math.isinf(value):
+                limit = "lie in [0, 1]" if most == 1 else "be finite, and 0 or more"
+                raise ValueError(f"`{name}` must {limit}, got {value!r}.")
         if self.schedule not in ("constant", "cosine"):
             raise ValueError(f"`schedule` must be 'constant' or 'cosine', got {self.schedule!r}.")
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
+        """Number of steps of the whole run."""
         return max(self.readout_steps, self.saliency_steps)
 
 
 class TrainingSamples(Dataset[dict[str, Any]]):
-    """An annotated data set on the model's grid: images that stack.
+    """An annotated data set on the model's grid, all images of one size so that they can be stacked.
 
-    The grid is planned for the first image; images of another aspect are squashed onto it (all of
-    SALICON's have one). Boxes are padded to ``MAX_BOXES``, with a class of −1.
+    The grid is planned for the first image, and images of another aspect are stretched to it (all images of SALICON
+    have the same one). Boxes are padded to ``MAX_BOXES``; the padding has the class −1.
+
+    Args:
+        dataset: Annotated samples, such as an ``AnnotatedFolder``.
+        resolution: Side in pixels of a square of the grid's area.
+        multiple: Sides of the grid are multiples of this number.
+        downsampling: Image pixels per latent cell, f.
+
+    Raises:
+        ValueError: If the data set is empty.
     """
 
     def __init__(self, dataset: Any, resolution: int, multiple: int, downsampling: int) -> None:
+        if len(dataset) == 0:
+            raise ValueError("`dataset` must have one sample or more, got none.")
         self.dataset = dataset
         first = to_rgb_image(dataset[0]["image"])
         self.letterbox = Letterbox.plan((first.shape[-2], first.shape[-1]), resolution, multiple)
@@ -107,7 +131,7 @@ def draw_patches(images: int, patches: int, generator: torch.Generator) -> Tenso
 
 
 def rectangles(corners: Tensor, size: tuple[int, int]) -> Tensor:
-    """Rectangles (B, K, 4) as masks of whole pixels, (B, K, H, W) of 0 and 1; one of no size is empty."""
+    """Rectangles (B, K, 4) as masks of whole pixels, (B, K, H, W), 0 or 1; a rectangle without size gives zeros."""
     left, top, right, bottom = corners.unbind(-1)
     y, x = (torch.arange(n, device=corners.device) + 0.5 for n in size)
     rows = (y >= top[..., None] * size[0]) & (y < bottom[..., None] * size[0])
@@ -116,5 +140,5 @@ def rectangles(corners: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def pool_area(areas: Tensor, cells: tuple[int, int]) -> Tensor:
-    """Areas (B, K, H, W) as the share of each latent cell that they cover, (B, K, h, w)."""
+    """The share of each latent cell that areas (B, K, H, W) cover, (B, K, h, w)."""
     return F.adaptive_avg_pool2d(areas, cells)

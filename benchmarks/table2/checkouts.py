@@ -1,7 +1,7 @@
-"""The networks of upstream checkouts, in the place of the compact ones: ImageNet-normalised images to maps in [0, 1].
+"""Networks of upstream checkouts, wrapped to take ImageNet-normalised images and return maps in [0, 1].
 
-Network, pretrained weights and what it wants of pixels are the checkout's, as its own training script has them; loss,
-optimiser and schedule are whoever's builds it. ``train_*_aug.py`` train them by the upstreams' own loops.
+Network, pretrained weights and input range are the upstream's, as in its own training script. Loss, optimiser and
+schedule are ours. The scripts ``examples/train_*_aug.py`` train the networks by the upstreams' own loops.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from table2.compact_models import CentreBias
-from table2.trial import DEVIATION, MEAN
 from torch import Tensor, nn
 from train_deepgaze2e_aug import random_backbones
 from train_tempsal_aug import without_loading
@@ -23,15 +21,17 @@ from train_tempsal_aug import without_loading
 from augsal_transforms.adapters import deepgaze2e
 from augsal_transforms.adapters._hook import peak
 from augsal_transforms.adapters._shims import without_cuda
+from table2.compact_models import CentreBias
+from table2.trial import MEAN, STD
 
 
 class Unisal(nn.Module):
-    """rdroste/unisal for still images, from MobileNetV2's weights on ImageNet."""
+    """rdroste/unisal for still images, with MobileNetV2's weights from ImageNet."""
 
     def __init__(self, checkout: Path, pretrained: bool = True) -> None:
         super().__init__()
         if pretrained:
-            require(checkout / "unisal/models/weights/mobilenet_v2.pth.tar", "it is part of rdroste/unisal")
+            require(checkout / "unisal/models/weights/mobilenet_v2.pth.tar", "they are part of rdroste/unisal")
         with inside(checkout):
             network = import_module("unisal.model").UNISAL
             self.network = network(sources=("SALICON",), cnn_cfg={"pretrained": pretrained})
@@ -41,12 +41,12 @@ class Unisal(nn.Module):
 
 
 class SimpleNet(nn.Module):
-    """samyak0210/saliency with its PNASNet-5 encoder, from that one's weights on ImageNet; images of 256 px."""
+    """samyak0210/saliency with its PNASNet-5 encoder and that encoder's weights from ImageNet; images of 256 px."""
 
     def __init__(self, checkout: Path, pretrained: bool = True) -> None:
         super().__init__()
         if pretrained:
-            require(checkout / "PNAS/PNASNet-5_Large.pth", "fetch it from the link in the checkout's README")
+            require(checkout / "PNAS/PNASNet-5_Large.pth", "download them from the link in the checkout's README")
         with inside(checkout, "SimpleNet"), without_cuda():
             self.network = import_module("model").PNASModel(train_enc=True, load_weight=pretrained)
 
@@ -55,13 +55,13 @@ class SimpleNet(nn.Module):
 
 
 class TempSAL(nn.Module):
-    """IVRL/Tempsal's boosted model, which is made from its published checkpoint and goes on from it; 256 px."""
+    """IVRL/Tempsal's boosted model, trained on from its published checkpoint; images of 256 px."""
 
     def __init__(self, checkout: Path, pretrained: bool = True) -> None:
         super().__init__()
         weights = checkout.resolve() / "src/checkpoints/multilevel_tempsal.pt"
         if pretrained:
-            require(weights, f"fetch it from the link in {weights.parent / 'Readme.txt'}")
+            require(weights, f"download them from the link in {weights.parent / 'Readme.txt'}")
         with inside(checkout, "src"), without_cuda(), nullcontext() if pretrained else without_loading():
             self.network = import_module("model").PNASBoostedModelMultiLevel("cpu", str(weights), "", 5)
 
@@ -70,9 +70,9 @@ class TempSAL(nn.Module):
 
 
 class DeepGaze(nn.Module):
-    """DeepGaze IIE of matthias-k/DeepGaze, from its backbones' published weights; its readouts start at random.
+    """DeepGaze IIE of matthias-k/DeepGaze, with the published weights of its backbones and random readouts.
 
-    In the place of its centre bias, a density of the training fixations, is a Gaussian that learns with the rest.
+    Its centre bias, a density of the training fixations, is replaced by a Gaussian that is trained with the rest.
     """
 
     def __init__(self, checkout: Path, pretrained: bool = True) -> None:
@@ -85,8 +85,8 @@ class DeepGaze(nn.Module):
                     self.network = deepgaze2e.prepare(package.DeepGazeIIE(pretrained=False))
             except OSError as error:
                 raise RuntimeError(
-                    "DeepGaze IIE fetches the weights of its backbones when it is made, which failed: "
-                    f"{error}. Make it once where there is a network, or copy its {torch.hub.get_dir()} here."
+                    "DeepGaze IIE downloads the weights of its backbones when it is built, and the download failed: "
+                    f"{error}. Build it once on a machine with a network, and copy {torch.hub.get_dir()} from there."
                 ) from error
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,13 +95,13 @@ class DeepGaze(nn.Module):
 
 
 def from_zero(images: Tensor) -> Tensor:
-    """Normalised images → [0, 1]."""
-    mean, deviation = (images.new_tensor(numbers)[:, None, None] for numbers in (MEAN, DEVIATION))
-    return images * deviation + mean
+    """Turn normalised images into images in [0, 1]."""
+    mean, std = (images.new_tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
+    return images * std + mean
 
 
 def from_minus_one(images: Tensor, name: str) -> Tensor:
-    """Normalised images → [−1, 1], of the one size that these networks take."""
+    """Turn normalised images of 256 × 256, the only size of these networks, into images in [−1, 1]."""
     if images.shape[-2:] != (256, 256):
         raise ValueError(f"{name} takes images of 256 × 256, got {tuple(images.shape[-2:])}; pass --size 256.")
     return 2 * from_zero(images) - 1
@@ -109,12 +109,12 @@ def from_minus_one(images: Tensor, name: str) -> Tensor:
 
 def require(weights: Path, source: str) -> None:
     if not weights.is_file():
-        raise FileNotFoundError(f"{weights} is missing: {source}.")
+        raise FileNotFoundError(f"The pretrained weights {weights} are missing: {source}.")
 
 
 @contextmanager
 def inside(checkout: Path, source: str = ".") -> Iterator[None]:
-    """Work in a checkout's folder and import from it; its modules are forgotten then, as others have the same names."""
+    """Work in a checkout's folder and import from it. Remove its modules afterwards: others have the same names."""
     working, path, known = Path.cwd(), sys.path[:], set(sys.modules)
     root = checkout.resolve(strict=True)
     os.chdir(root / source)

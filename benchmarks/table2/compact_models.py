@@ -1,8 +1,8 @@
-"""Compact networks in the style of SimpleNet, DeepGaze IIE and TempSAL, as ``compact_unisal`` is in that of UNISAL.
+"""Compact networks in the style of SimpleNet, DeepGaze IIE and TempSAL; the one in the style of UNISAL is an example.
 
-Each keeps what sets the model apart from the others and leaves out its size and its pretrained backbone: the encoder
-is small and learns with the rest. Images (B, 3, H, W), normalised, H and W multiples of 16 → maps (B, 1, H, W) in
-[0, 1].
+Each keeps the idea that distinguishes its model from the others, without its size and its pretrained backbone: the
+encoder is small and is trained with the rest. Input: normalised images (B, 3, H, W), H and W multiples of 16. Output:
+maps (B, 1, H, W) in [0, 1].
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
+from compact_unisal import CompactUnisal
 from kornia.filters import gaussian_blur2d
 from torch import Tensor, nn
 
 from augsal_transforms.adapters._hook import peak
 
+__all__ = ["CompactDeepGaze", "CompactSimpleNet", "CompactTempSAL", "CompactUnisal"]
+
 CHANNELS = (16, 32, 64, 96)  # at strides 2, 4, 8 and 16
 
 
 def block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """A 3×3 convolution, normalised over the batch."""
+    """Make a 3×3 convolution with batch normalisation and ReLU."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
@@ -30,7 +33,7 @@ def upsample(maps: Tensor, like: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Images → features at strides 2, 4, 8 and 16."""
+    """Images (B, 3, H, W) → features at strides 2, 4, 8 and 16, a list."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,11 +50,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features → logits at stride 2: from coarse to fine, at each scale with its features beside (skip connections).
+    """Features → logits at stride 2, from coarse to fine, with a skip connection at each scale.
 
     Args:
-        outputs: How many maps.
-        guides: How many maps come beside the features at every scale.
+        outputs: Number of maps that the decoder returns.
+        guides: Number of maps that are concatenated to the features at every scale.
     """
 
     def __init__(self, outputs: int, guides: int = 0) -> None:
@@ -70,7 +73,7 @@ class Decoder(nn.Module):
 
 
 class CompactSimpleNet(nn.Module):
-    """In the style of SimpleNet (Reddy et al., IROS 2020): one encoder, one decoder, a skip connection a scale."""
+    """In the style of SimpleNet (Reddy et al., IROS 2020): one encoder, one decoder, one skip connection per scale."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,11 +84,11 @@ class CompactSimpleNet(nn.Module):
 
 
 class CompactTempSAL(nn.Module):
-    """In the style of TempSAL (Aydemir et al., CVPR 2023): maps of five slices of time refine the image's map.
+    """In the style of TempSAL (Aydemir et al., CVPR 2023): maps of five time slices refine the image's map.
 
-    A decoder gives the image's map, another one's maps for the slices, and a third has all of them at every scale.
-    In the original the first two learn first, from maps of their own; here nothing tells the slices apart but
-    their first weights, because data sets of images with one map each have no time in them.
+    One decoder predicts the image's map, a second one the maps of the slices, and a third one takes all of them at
+    every scale. In the original the first two are trained first, on maps of their own. Here the slices differ only in
+    their initial weights, because a data set with one map per image has no times.
     """
 
     def __init__(self, slices: int = 5) -> None:
@@ -100,7 +103,7 @@ class CompactTempSAL(nn.Module):
 
 
 class Readout(nn.Module):
-    """Features → one map, pixel by pixel; before each step normalised over the image, after each a softplus."""
+    """Features → one map, pixel by pixel; each layer has group normalisation before it and a softplus after it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -115,11 +118,11 @@ class Readout(nn.Module):
 
 
 class CentreBias(nn.Module):
-    """The log of a Gaussian about the centre, up to a constant, (H, W); its widths are learned."""
+    """The log of a Gaussian about the centre, (H, W), up to a constant; its two widths are learned."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.log_width = nn.Parameter(torch.zeros(2))  # in halves of the image
+        self.log_width = nn.Parameter(torch.zeros(2))  # in units of half the image's side
 
     def forward(self, images: Tensor) -> Tensor:
         y, x = (torch.linspace(-1, 1, length, device=images.device) for length in images.shape[-2:])
@@ -128,18 +131,18 @@ class CentreBias(nn.Module):
 
 
 class CompactDeepGaze(nn.Module):
-    """In the style of DeepGaze IIE (Linardos et al., ICCV 2021): densities of pointwise readouts, averaged.
+    """In the style of DeepGaze IIE (Linardos et al., ICCV 2021): the average of the densities of pointwise readouts.
 
-    Features of several depths at one resolution, read pixel by pixel, smoothed by a Gaussian, with a centre bias, as
-    a density: that is the original, whose four backbones are frozen. Here is one, which learns, and several readouts
-    of it are averaged in the place of several backbones.
+    As in the original, features of several depths are read pixel by pixel at one resolution, smoothed by a Gaussian,
+    added to a centre bias and turned into a density. The original averages four frozen backbones; here one trained
+    encoder has several readouts, which are averaged.
     """
 
     def __init__(self, readouts: int = 3) -> None:
         super().__init__()
         self.encoder, self.centre_bias = Encoder(), CentreBias()
         self.readouts = nn.ModuleList(Readout(sum(CHANNELS[1:])) for _ in range(readouts))
-        self.log_blur = nn.Parameter(torch.zeros(()))  # of the deviation, in pixels of the readouts
+        self.log_blur = nn.Parameter(torch.zeros(()))  # log of the sigma, in pixels of the readouts
 
     def forward(self, images: Tensor) -> Tensor:
         _, *features = self.encoder(images)

@@ -1,4 +1,7 @@
-"""A grid of trials, one JSON each, filled by any number of processes and gone on with after any of them dies."""
+"""A grid of trials, one JSON file each.
+
+Any number of processes fill one grid together. A grid that was interrupted goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from table2.variants import Cell
-
 from augsal_transforms.files import write_file
 from augsal_transforms.generate.claims import Claims
+from table2.variants import Variant
 
-POLL = 1.0  # seconds between looks at what another process is at
-PATIENCE = 60.0  # seconds that a claim is respected for at least
+PATIENCE = 60.0  # seconds that an unchanged claim is respected, at least
 
-Trial = tuple[Cell, int]
-Run = Callable[[Cell, int], dict[str, float]]
+Trial = tuple[Variant, int]
+Run = Callable[[Variant, int], dict[str, float]]
 
 
 class Trials:
-    """The trials of a comparison in a folder: ``CELL-SEED.json``, written beside its place and renamed.
+    """The trials of a comparison, in a folder of files ``VARIANT-SEED.json``.
 
     Args:
-        folder: Made where it is not there.
-        settings: What all trials share: data, recipe. It is kept in ``settings.json``.
+        folder: Folder of the trials; it is created if it does not exist.
+        settings: Settings that all trials share, as data and recipe; kept in ``settings.json``.
 
     Raises:
         ValueError: If the folder holds trials of other settings.
@@ -36,33 +37,35 @@ class Trials:
         self.folder = folder
         keep_settings(folder, settings)
 
-    def read(self, cell: Cell) -> dict[int, dict[str, float]]:
-        """The scores of a cell's finished trials by seed.
+    def read(self, variant: Variant) -> dict[int, dict[str, float]]:
+        """Return the scores of a variant's finished trials by seed.
 
         Raises:
-            ValueError: If they are of another cell of the same name.
+            ValueError: If they belong to another variant of the same name.
         """
         found = {}
-        for path in sorted(self.folder.glob(f"{_file_name(cell)}-*.json")):
-            seed = path.stem.removeprefix(f"{_file_name(cell)}-")
+        for path in sorted(self.folder.glob(f"{_file_name(variant)}-*.json")):
+            seed = path.stem.removeprefix(f"{_file_name(variant)}-")
             if seed.isdecimal():
                 trial = json.loads(path.read_text())
-                if trial["cell"] != json.loads(json.dumps(asdict(cell))):
-                    raise ValueError(f"{path} is of another cell named {cell.name!r}; delete it to run this one.")
+                if trial["variant"] != json.loads(json.dumps(asdict(variant))):
+                    raise ValueError(
+                        f"{path} holds a trial of another variant named {variant.name!r}. Delete it to run this one."
+                    )
                 found[int(seed)] = trial["scores"]
         return found
 
-    def missing(self, cells: Iterable[Cell], seeds: Sequence[int]) -> list[Trial]:
-        """Trials that are not finished: cell by cell, so that what comes first is whole first."""
-        return [(cell, seed) for cell in cells for seed in seeds if not self._path((cell, seed)).exists()]
+    def missing(self, variants: Iterable[Variant], seeds: Sequence[int]) -> list[Trial]:
+        """List the unfinished trials, variant by variant, so that the first variants are complete first."""
+        return [(variant, seed) for variant in variants for seed in seeds if not self._path((variant, seed)).exists()]
 
     def fill(self, trials: list[Trial], run: Run, finished: Callable[[], object] = lambda: None) -> None:
         """Run the trials that are not finished.
 
         Args:
-            trials: In this process's order. What another process is at is left for the end.
-            run: Trains and scores.
-            finished: Called as often as a trial is finished, by whomever.
+            trials: Trials in the order in which this process tries them. Those claimed by other processes come last.
+            run: Function that trains a network and returns its scores.
+            finished: Callback, called once for every trial that this or another process has finished.
         """
         claims, longest = Claims(self.folder), 0.0
         while trials:
@@ -78,52 +81,41 @@ class Trials:
                 claims.release(_claim(trial))
                 finished()
             trials = claimed
-            outwait(claims, [_claim(trial) for trial in trials], max(PATIENCE, 2 * longest))
+            claims.outwait([_claim(trial) for trial in trials], max(PATIENCE, 2 * longest))
 
     def _write(self, trial: Trial, run: Run) -> None:
-        cell, seed = trial
+        variant, seed = trial
         started = time.process_time()
-        scores = run(cell, seed)
-        content = {"cell": asdict(cell), "seed": seed, "scores": scores, "seconds": time.process_time() - started}
+        scores = run(variant, seed)
+        content = {"variant": asdict(variant), "seed": seed, "scores": scores, "seconds": time.process_time() - started}
         write_file(self._path(trial), json.dumps(content, indent=2).encode())
 
     def _path(self, trial: Trial) -> Path:
-        cell, seed = trial
-        return self.folder / f"{_file_name(cell)}-{seed:03d}.json"
+        variant, seed = trial
+        return self.folder / f"{_file_name(variant)}-{seed:03d}.json"
 
 
 def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Write ``settings.json`` into a folder, or hold what is there to it.
+    """Write ``settings.json`` into a folder, or compare it with the one that is there.
 
     Raises:
-        ValueError: If what is there was made with other settings.
+        ValueError: If the folder's contents were made with other settings.
     """
     path, wanted = folder / "settings.json", json.loads(json.dumps(settings))
     if not path.exists():
         write_file(path, json.dumps(settings, indent=2).encode())
     kept = json.loads(path.read_text())
     if kept != wanted:
-        other = next(name for name in kept | wanted if kept.get(name) != wanted.get(name))
+        changed = next(name for name in kept | wanted if kept.get(name) != wanted.get(name))
         raise ValueError(
-            f"{folder} holds what was made with {other} = {kept.get(other)!r}, not {wanted.get(other)!r}, which "
-            "cannot be compared. Name another folder."
+            f"The results in {folder} were made with {changed} = {kept.get(changed)!r}, not {wanted.get(changed)!r}, "
+            "and cannot be compared with these. Pass another folder to --runs."
         )
-
-
-def outwait(claims: Claims, names: Sequence[str], seconds: float) -> None:
-    """Wait until claims are given up; those that stand unchanged for so long are of the dead, and released."""
-    stamps = {name: claims.stamp(name) for name in names}
-    deadline = time.monotonic() + seconds
-    while any(stamps.values()) and time.monotonic() < deadline:
-        time.sleep(POLL)
-        stamps = {name: stamp for name, stamp in stamps.items() if claims.stamp(name) == stamp}
-    for name in stamps:
-        claims.release(name)
 
 
 def _claim(trial: Trial) -> str:
     return f"{_file_name(trial[0])}-{trial[1]}"
 
 
-def _file_name(cell: Cell) -> str:
-    return cell.name.replace(" ", "_")
+def _file_name(variant: Variant) -> str:
+    return variant.name.replace(" ", "_")

@@ -1,6 +1,6 @@
-"""Two ways of training compared over seeds: paired differences, Student's t, Holm's correction.
+"""Compare two variants of training over seeds: paired differences, Student's t, Holm's correction.
 
-The seed is the unit: images of one trained network are no independent evidence of how it was trained.
+The seed is the unit of the test. The images that one network is scored on are not independent: they share its training.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Scores = Mapping[int, Mapping[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One metric of a cell beside the baseline's, over the seeds that both have.
+    """One metric of a variant and of the baseline, over the seeds that both have.
 
     Attributes:
-        seeds: How many.
-        mean: Of the cell.
-        error: Standard error of ``mean`` over seeds.
-        difference: Mean of cell less baseline, seed by seed.
-        difference_error: Its standard error.
-        t: ``difference`` in its standard errors.
-        p: Two-sided, of Student's t with seeds − 1 degrees of freedom.
-        p_holm: The same with Holm's correction for all metrics of the comparison.
+        seeds: Number of shared seeds.
+        mean: Mean of the variant's scores over seeds.
+        error: Standard error of ``mean``.
+        difference: Mean over seeds of the variant's score minus the baseline's.
+        difference_error: Standard error of ``difference``.
+        t: ``difference`` in units of its standard error.
+        p: Two-sided p-value of Student's t with seeds − 1 degrees of freedom.
+        p_holm: ``p`` after Holm's correction for all metrics of the comparison.
     """
 
     seeds: int
@@ -42,33 +42,33 @@ class Comparison:
     p_holm: float
 
     def __str__(self) -> str:
-        return f"{self.level()} ({self.difference:+.4f}, p = {self.p_holm:.2g})"
+        return f"{self.mean_text()} ({self.difference:+.4f}, p = {self.p_holm:.2g})"
 
-    def level(self) -> str:
-        """The mean alone."""
+    def mean_text(self) -> str:
+        """The mean with its standard error, as text."""
         return f"{self.mean:.4f} ± {self.error:.4f}"
 
 
-def compare(cell: Scores, baseline: Scores) -> dict[str, Comparison]:
-    """Paired comparison of every metric.
+def compare(variant: Scores, baseline: Scores) -> dict[str, Comparison]:
+    """Compare every metric, paired by seed.
 
     Args:
-        cell: By seed, then by metric.
-        baseline: Likewise; the same batches and first weights for the same seed.
+        variant: Scores by seed, then by metric.
+        baseline: Scores of the same form; equal seeds mean equal initial weights and equal batches.
 
     Returns:
-        By metric. Errors, t and p are NaN where fewer than two seeds are shared.
+        A comparison for each metric. Errors, t and p are NaN where fewer than two seeds are shared.
 
     Raises:
         ValueError: If no seed is shared.
     """
-    seeds = sorted(cell.keys() & baseline.keys())
+    seeds = sorted(variant.keys() & baseline.keys())
     if not seeds:
-        raise ValueError("`cell` and `baseline` must share a seed; run both on the same ones.")
+        raise ValueError("`variant` and `baseline` must share at least one seed. Train both from the same seeds.")
     rows = {}
     for metric in METRICS:
-        values = [cell[seed][metric] for seed in seeds]
-        differences = [cell[seed][metric] - baseline[seed][metric] for seed in seeds]
+        values = [variant[seed][metric] for seed in seeds]
+        differences = [variant[seed][metric] - baseline[seed][metric] for seed in seeds]
         rows[metric] = (values, differences, *paired_t(differences))
     corrected = dict(zip(rows, holm([p for *_, p in rows.values()]), strict=True))
     return {
@@ -87,7 +87,10 @@ def compare(cell: Scores, baseline: Scores) -> dict[str, Comparison]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: the k-th smallest of m times m − k + 1, never falling, at most 1."""
+    """Correct p-values by Holm's step-down rule.
+
+    The k-th smallest of m is multiplied by m − k + 1, raised to the one before it where that is larger, and cut at 1.
+    """
     corrected, floor = [math.nan] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda n: p_values[n])):
         floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[index]))

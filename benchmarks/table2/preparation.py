@@ -1,4 +1,4 @@
-"""What comes before trials: scenes on disk, edits in a store, and how long all of it will take."""
+"""Prepare trials: write scenes to disk, fill a store with edits, and estimate how long the trials will take."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from table2.grid import Trial
-from table2.trial import Recipe
 from tqdm import tqdm
 
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.store.store import EditStore
+from table2.grid import Trial
+from table2.trial import Recipe
 
-STRENGTHS = 3  # edits of each kind and image
-PROBE = (2, 10)  # steps
+EDITS_PER_KIND = 3  # edits of each kind for each image, with different alphas
+PROBE = (2, 10)  # optimiser steps of the two short trainings that are timed
 
 
 def write_once(folder: Path, write: Callable[[Path], None]) -> Path:
-    """A folder that is whole or absent, whoever else writes it at the same time."""
+    """Write a folder once and return it; it is complete or absent, also where several processes write it."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent) as place:
-            write(Path(place) / "whole")
+        with TemporaryDirectory(dir=folder.parent) as temporary:
+            write(Path(temporary) / "complete")
             if not folder.exists():
-                shutil.move(Path(place) / "whole", folder)
+                shutil.move(Path(temporary) / "complete", folder)
     return folder
 
 
 def fill_store(folder: Path, data: SaliencyFolder, open_editor: Callable[[], SaliencyEditor]) -> EditStore:
-    """Edits of every image, each kind at several strengths; the editor is opened only where some are missing."""
+    """Fill a store with several edits of each kind for every image. The editor is opened only if edits are missing."""
     store, done = EditStore(folder), folder / "filled"
     if not done.exists():
         editor = open_editor()
-        with tqdm(total=STRENGTHS * len(data), desc=folder.name, disable=None) as bar:
-            for seed in range(STRENGTHS):
+        with tqdm(total=EDITS_PER_KIND * len(data), desc=folder.name, disable=None) as bar:
+            for seed in range(EDITS_PER_KIND):
                 Generation(editor, store, data, seed=seed).run(data.names, bar.update)
         done.touch()
     return store
@@ -47,7 +47,7 @@ def fill_store(folder: Path, data: SaliencyFolder, open_editor: Callable[[], Sal
 
 @dataclass(frozen=True)
 class Budget:
-    """What is left to do: trials and seconds of one process's wall clock."""
+    """Number of unfinished trials, and the seconds that one process needs for them."""
 
     trials: int
     seconds: float
@@ -58,25 +58,27 @@ class Budget:
 
 
 def measure_budget(missing: Sequence[Trial], run: Callable[..., object], recipe: Recipe) -> Budget:
-    """From short trainings of the first cell with one forward pass a step, and of the first with two.
+    """Estimate the time of the unfinished trials from short trainings.
+
+    Two variants are timed: the first that takes one forward pass per step, and the first that takes two.
 
     Args:
-        missing: What is left to do.
-        run: ``run(cell, seed, recipe=recipe)`` trains and scores.
-        recipe: How.
+        missing: Unfinished trials.
+        run: Function ``run(variant, seed, recipe=recipe)`` that trains a network and returns its scores.
+        recipe: Recipe of the trials.
     """
     seconds = dict[bool, float]()
-    for cell, seed in missing:
-        if (twice := cell.augmentation == "edits") not in seconds:
+    for variant, seed in missing:
+        if (two_passes := variant.augmentation == "edits") not in seconds:
             times = []
             for steps in PROBE:
                 started = time.monotonic()
-                run(cell, seed, recipe=replace(recipe, steps=steps))
+                run(variant, seed, recipe=replace(recipe, steps=steps))
                 times.append(time.monotonic() - started)
-            seconds[twice] = extrapolate(times[0], times[1], recipe.steps)
-    return Budget(len(missing), sum(seconds[cell.augmentation == "edits"] for cell, _ in missing))
+            seconds[two_passes] = extrapolate(times[0], times[1], recipe.steps)
+    return Budget(len(missing), sum(seconds[variant.augmentation == "edits"] for variant, _ in missing))
 
 
 def extrapolate(short: float, long: float, steps: int) -> float:
-    """Seconds of a trial from those of the two probes; scoring is in both."""
+    """Estimate the seconds of a trial of ``steps`` from those of the two probes, which both include the scoring."""
     return short + (steps - PROBE[0]) * max(0.0, long - short) / (PROBE[1] - PROBE[0])

@@ -1,7 +1,9 @@
-"""What backbones of the field bring from ImageNet, the encoders of compact networks learn from scenes: what is where.
+"""Pretrain the encoders of compact networks on scenes: they learn which kind of object is where.
 
-Trained on 200 scenes from first weights, two networks differ by more than most augmentations do: the standard deviation
-of CC over seeds is 0.007. From a pretrained encoder it is 0.001 to 0.004, and CC is 0.837, not 0.806.
+It stands for the pretraining on ImageNet that the field's backbones have.
+
+Trained on 200 scenes from random weights, two networks differ by more than most augmentations change them: the standard
+deviation of CC over seeds is 0.007. With a pretrained encoder it is 0.001 to 0.004, and CC is 0.837 instead of 0.806.
 """
 
 from __future__ import annotations
@@ -13,30 +15,30 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save
-from table2.pool import shrink
-from table2.trial import normalise
 from torch import Tensor, nn
 
 from augsal_transforms.files import write_file
 from augsal_transforms.scenes.scenes import Scene, render_scene
 from augsal_transforms.scenes.shapes import KINDS
+from table2.training_set import shrink
+from table2.trial import normalise
 
-CELLS = 12  # a side, as at stride 8
-COVERED = 0.3  # share of a cell from which it shows an object
+CELLS = 12  # cells along a side, as at stride 8
+COVERED = 0.3  # share of a cell that an object must cover to be its target
 Steps = Callable[[Iterable[int]], Iterable[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pretraining:
-    """How an encoder is taught.
+    """Settings of the pretraining.
 
     Attributes:
-        scenes: How many.
-        series: Of the scenes; one that nothing is trained or measured on.
-        steps: Of the optimiser.
-        batch_size: Scenes a step; every other step they are mirrored.
+        scenes: Number of scenes.
+        series: Series of the scenes; no other training or measurement uses it.
+        steps: Number of optimiser steps.
+        batch_size: Scenes in a batch; in every second step they are mirrored.
         size: Side of the encoder's input in pixels.
-        learning_rate: The largest of AdamW's; it falls along a cosine to 0.
+        learning_rate: Largest learning rate of AdamW; it falls along a cosine to 0.
     """
 
     scenes: int = 3000
@@ -54,20 +56,20 @@ def pretrained(
     device: str = "cpu",
     steps: Steps = lambda x: x,
 ) -> Callable[[], nn.Module]:
-    """Makes networks as ``build`` does, with a pretrained encoder.
+    """Return a function that makes networks as ``build`` does, with a pretrained encoder.
 
     Args:
-        build: Makes a network whose ``encoder`` gives a list of features (B, C, h, w) of images.
-        path: Where the encoder's weights are kept; it is trained if they are not there.
-        pretraining: How.
-        device: Where.
-        steps: Wraps the range of steps, as ``tqdm`` does.
+        build: Function that makes a network whose ``encoder`` maps images to a list of features (B, C, h, w).
+        path: File of the encoder's weights; the encoder is trained if the file does not exist.
+        pretraining: Settings of the pretraining.
+        device: Device to train on.
+        steps: Wrapper around the range of steps, as ``tqdm``.
     """
     if not path.exists():
         with torch.random.fork_rng():
             torch.manual_seed(0)
             encoder = pretrain(build().get_submodule("encoder").to(device), pretraining, steps).cpu()
-        if not path.exists():  # another process may have been faster; all go on from the same weights
+        if not path.exists():  # another process may have written it first; all use the same weights
             write_file(path, save({name: value.contiguous() for name, value in encoder.state_dict().items()}))
     weights = load_file(path)
 
@@ -80,7 +82,7 @@ def pretrained(
 
 
 def pretrain(encoder: nn.Module, pretraining: Pretraining, steps: Steps = lambda x: x) -> nn.Module:
-    """Train an encoder to say which kind of object is in each of ``CELLS`` × ``CELLS`` cells, and return it."""
+    """Train an encoder to name the kind of object in each of ``CELLS`` × ``CELLS`` cells, and return it."""
     scenes = [render_scene(n, pretraining.series) for n in range(pretraining.scenes)]
     device = next(encoder.parameters()).device
     images = torch.stack([shrink(scene.image, pretraining.size) for scene in scenes]).to(device)
@@ -102,18 +104,18 @@ def pretrain(encoder: nn.Module, pretraining: Pretraining, steps: Steps = lambda
 
 
 def draw_batch(images: Tensor, kinds: Tensor, size: int, step: int) -> tuple[Tensor, Tensor]:
-    """Images with the kinds in their cells, drawn by torch's generator; in every other step mirrored, both."""
+    """Draw images and the kinds in their cells by torch's generator; in every second step both are mirrored."""
     chosen = torch.randint(len(images), (size,))
     return (images[chosen].flip(-1), kinds[chosen].flip(-1)) if step % 2 else (images[chosen], kinds[chosen])
 
 
 def to_cells(features: Tensor) -> Tensor:
-    """(B, C, h, w) → (B, C, ``CELLS``, ``CELLS``)."""
+    """Resize features (B, C, h, w) to (B, C, ``CELLS``, ``CELLS``)."""
     return F.interpolate(features, (CELLS, CELLS), mode="bilinear", antialias=True)
 
 
 def kinds_in_cells(scene: Scene) -> Tensor:
-    """Of the object that covers most of a cell, its kind from 1; 0 where none covers enough: (``CELLS``, ``CELLS``)."""
+    """Number the kind of the object that covers most of each cell from 1; 0 where none covers ``COVERED`` of it."""
     cover = torch.zeros(len(KINDS) + 1, CELLS, CELLS)
     cover[0] = COVERED
     for thing in scene.objects:

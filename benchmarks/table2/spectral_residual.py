@@ -1,4 +1,4 @@
-"""Spectral residual saliency (Hou & Zhang, CVPR 2007): a second judge of edits, designed by others."""
+"""Spectral residual saliency (Hou & Zhang, CVPR 2007): a second measure of what an edit does, not designed by us."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-WIDTH, BLUR = 64, 2.5  # the published program's input width and sigma, in pixels
+WIDTH, BLUR = 64, 2.5  # input width and sigma of the published program, in pixels
 
 
 def spectral_residual(image: Tensor) -> Tensor:
-    """What remains of an image's log spectrum when its local average is taken away.
+    """Compute saliency from the log spectrum of an image minus its local average.
 
     Args:
         image: (3, H, W), uint8 or float in [0, 1].
 
     Returns:
-        (1, H, W) float32 in [0, 1], computed at a width of 64 pixels as published.
+        Saliency map (1, H, W), float32 in [0, 1]. It is computed at a width of 64 pixels, as published.
     """
     rgb = image.float() / 255 if image.dtype == torch.uint8 else image.float()
     size = (max(1, round(WIDTH * image.shape[-2] / image.shape[-1])), WIDTH)

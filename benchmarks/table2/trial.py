@@ -1,4 +1,4 @@
-"""One trial: a network trained as a cell says, from one seed, and scored on held-out images."""
+"""One trial: a network trained by one variant from one seed, and scored on held-out images."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
 import torch
-from table2.paired import METRICS
-from table2.pool import HeldOut, Sample, TrainingPool
-from table2.variants import Cell
 from torch import Tensor, nn
 
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.metrics.table import Truth
 from augsal_transforms.randomness import keyed_generator
+from table2.paired import METRICS
+from table2.training_set import HeldOut, Sample, TrainingSet
+from table2.variants import Variant
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PRESET = "tuebingen"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What all cells of a comparison share: they differ in the augmentation and in nothing else.
+    """Settings that all variants of a comparison share: they differ in the augmentation and in nothing else.
 
     Attributes:
-        steps: Of the optimiser.
-        batch_size: Images a step; edited ones come on top.
+        steps: Number of optimiser steps.
+        batch_size: Original images in a batch; edited images are added to them.
         size: Side of the network's input in pixels.
-        learning_rate: The largest; it falls along a cosine to 0. Where the compact UNISAL without augmentation is
-            best on the tuning scenes, of 0.0025, 0.005, 0.01 and 0.02 over three seeds; one at 0.04 was worse.
-        weight_decay: Of AdamW.
+        learning_rate: Largest learning rate; it falls along a cosine to 0. The default is the rate at which the compact
+            UNISAL without augmentation is best on the tuning scenes, among 0.0025, 0.005, 0.01 and 0.02 over three
+            seeds; one seed at 0.04 was worse.
+        weight_decay: Weight decay of AdamW.
     """
 
     steps: int = 400
@@ -41,40 +42,49 @@ class Recipe:
 
 def run_trial(
     build: Callable[[], nn.Module],
-    cell: Cell,
+    variant: Variant,
     seed: int,
-    pool: TrainingPool,
+    training_set: TrainingSet,
     held_out: HeldOut,
     recipe: Recipe,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Train a network as a cell says and score it; the mean of each metric over the held-out images."""
-    return score(train(build, cell, seed, pool, recipe, device), held_out, device)
+    """Train a network by one variant and return the mean of each metric over the held-out images."""
+    return score(train(build, variant, seed, training_set, recipe, device), held_out, device)
 
 
 def train(
-    build: Callable[[], nn.Module], cell: Cell, seed: int, pool: TrainingPool, recipe: Recipe, device: str = "cpu"
+    build: Callable[[], nn.Module],
+    variant: Variant,
+    seed: int,
+    training_set: TrainingSet,
+    recipe: Recipe,
+    device: str = "cpu",
 ) -> nn.Module:
-    """A trained network.
+    """Train a network by one variant.
 
     Args:
-        build: Makes the network: images (B, 3, S, S), normalised as ImageNet's, to maps (B, 1, S, S) in [0, 1].
-        cell: How to augment.
-        seed: Of first weights, batches and augmentation; those two are the same for every cell.
-        pool: What to train on.
-        recipe: How.
-        device: Where.
+        build: Function that makes the network: images (B, 3, S, S), normalised by ImageNet's statistics, to maps
+            (B, 1, S, S) in [0, 1].
+        variant: Augmentation and loss.
+        seed: Seed of initial weights, batches and augmentation; weights and batches are the same for every variant.
+        training_set: Images, maps and edits.
+        recipe: Settings that all variants share.
+        device: Device to train on.
+
+    Returns:
+        The trained network, in evaluation mode.
     """
-    criterion = cell.criterion()
+    criterion = variant.criterion()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build().to(device).to(memory_format=torch.channels_last).train()
         optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps)
-        for batch in batches(cell, seed, pool, recipe):
+        for batch in batches(variant, seed, training_set, recipe):
             image, saliency_map, edited_image, edit_mask = _on_device(batch, device)
             prediction = model(image)
-            if cell.augmentation == "edits":
+            if variant.augmentation == "edits":
                 edited = model(edited_image)
                 loss = criterion(prediction, saliency_map, edited, edit_mask, batch.is_edited)
             else:
@@ -86,22 +96,22 @@ def train(
     return model.eval()
 
 
-def batches(cell: Cell, seed: int, pool: TrainingPool, recipe: Recipe) -> Iterator[Sample]:
-    """A batch for every step: epoch after epoch in an order of its own, the same for every cell."""
+def batches(variant: Variant, seed: int, training_set: TrainingSet, recipe: Recipe) -> Iterator[Sample]:
+    """Yield a batch for every step. Each epoch has its own order, which is the same for every variant."""
     order = list[int]()
     shuffle = keyed_generator("order", seed)
     for step in range(recipe.steps):
         while len(order) < recipe.batch_size:
-            order += torch.randperm(len(pool), generator=shuffle).tolist()
+            order += torch.randperm(len(training_set), generator=shuffle).tolist()
         indices, order = order[: recipe.batch_size], order[recipe.batch_size :]
         generators = (keyed_generator("augment", seed, step, place) for place in range(recipe.batch_size))
-        samples = [pool.draw(cell, *drawn) for drawn in zip(indices, generators, strict=False)]
+        samples = [training_set.draw(variant, *drawn) for drawn in zip(indices, generators, strict=False)]
         yield Sample(*(torch.stack([getattr(sample, f.name) for sample in samples]) for f in fields(Sample)))
 
 
 @torch.no_grad()
 def score(model: nn.Module, held_out: HeldOut, device: str = "cpu", batch_size: int = 32) -> dict[str, float]:
-    """The mean of each metric over images, at each image's own size; where one is undefined, NaN."""
+    """Compute the mean of each metric over images, at each image's own size; NaN where a score is undefined."""
     totals = dict.fromkeys(METRICS, 0.0)
     ground_truth = zip(held_out.saliency_maps, held_out.fixation_maps, strict=True)
     for images in torch.stack(held_out.images).split(batch_size):
@@ -120,7 +130,7 @@ def _on_device(batch: Sample, device: str) -> tuple[Tensor, ...]:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in 8 bits as floats, normalised as ImageNet's."""
-    mean, deviation = (torch.tensor(x, device=images.device)[:, None, None] for x in (MEAN, DEVIATION))
-    normalised = (images.float() / 255 - mean) / deviation
+    """Normalise images (B, 3, H, W), uint8, by ImageNet's mean and standard deviation."""
+    mean, std = (torch.tensor(x, device=images.device)[:, None, None] for x in (MEAN, STD))
+    normalised = (images.float() / 255 - mean) / std
     return normalised.contiguous(memory_format=torch.channels_last)

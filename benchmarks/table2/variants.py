@@ -1,4 +1,4 @@
-"""The cells of the ablation (Sec. 5.6 and the supplement's subjects), most telling first."""
+"""The variants of the ablation (Sec. 5.6, and the subjects of the supplement), the most informative first."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from table2.classical import CLASSICAL
-
 from augsal_transforms.losses import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
+from table2.classical import CLASSICAL
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Variant:
     """One way of training.
 
     Attributes:
-        name: What it is called in tables and on the command line.
-        augmentation: ``"none"``; ``"edits"``, an edited image beside the original and the editing loss;
-            ``"pixels"``, the edited image in the original's place with the unchanged map; the name of a
-            classical augmentation, of image and map; or that of ``TrainingPool.alternatives``.
-        p: Chance that a sample is augmented; the paper's p is 1 − p.
-        kinds: Edits to draw from.
-        store: Which edits: as made by ``"default"``; ``"unscaled"``, without γ; ``"unbounded"``, without the
-            two-sigma rule.
-        form: Of the editing loss.
-        detach: Of the editing loss.
-        editing_weight: As in ``AugmentedSaliencyLoss``.
-        supervise: As in ``AugmentedSaliencyLoss``.
+        name: Name in tables and on the command line.
+        augmentation: ``"none"``; ``"edits"``, an edited image beside the original, with the editing loss;
+            ``"pixels"``, the edited image in place of the original, with the unchanged map; the name of a
+            classical augmentation; or a key of ``TrainingSet.alternatives``.
+        p: Chance that a sample is augmented, in [0, 1]; the paper's p is 1 − p.
+        kinds: Kinds of edits to draw from.
+        store: Name of the store of edits: ``"default"``; ``"unscaled"``, made without γ; or ``"unbounded"``, made
+            without the two-sigma rule.
+        form: Form of the editing loss, as in ``MaskedEditingLoss``.
+        detach: Detached side of the editing loss, as in ``MaskedEditingLoss``.
+        editing_weight: Weight of the editing loss, as in ``AugmentedSaliencyLoss``.
+        supervise: Supervised samples, as in ``AugmentedSaliencyLoss``.
     """
 
     name: str
@@ -42,55 +41,59 @@ class Cell:
 
     @property
     def uses_edits(self) -> bool:
-        """Whether it needs edits from a store."""
+        """Whether the variant needs edits from a store."""
         return self.augmentation in ("edits", "pixels")
 
     def criterion(self) -> AugmentedSaliencyLoss:
-        """Its loss, around the paper's Eq. 4."""
+        """The loss of the variant, around the paper's Eq. 4."""
         editing = MaskedEditingLoss(self.form, self.detach)
         return AugmentedSaliencyLoss(SaliencyLoss(), self.editing_weight, self.supervise, editing)
 
 
-WITHOUT = Cell(name="without", augmentation="none", p=0.0)
+WITHOUT = Variant(name="without", augmentation="none", p=0.0)
 GRID = (
     WITHOUT,
-    Cell(name="with"),
-    Cell(name="edits as plain images", augmentation="pixels"),
-    Cell(name="weight 0", editing_weight=0.0),  # a control: the second forward pass and its batch statistics alone
-    Cell(name="supervise unedited", supervise="unedited"),
-    Cell(name="form rank", form="rank"),
-    Cell(name="form released", form="released"),
-    Cell(name="weight 1", editing_weight=1.0),
-    Cell(name="weight 0.3", editing_weight=0.3),
-    Cell(name="weight 0.03", editing_weight=0.03),
-    Cell(name="detach none", detach="none"),
-    Cell(name="detach edited", detach="edited"),
-    Cell(name="p 0.25", p=0.25),
-    Cell(name="p 0.75", p=0.75),
-    Cell(name="p 1", p=1.0),
-    Cell(name="contrast alone", kinds=("contrast",)),
-    Cell(name="brightness alone", kinds=("brightness",)),
-    Cell(name="color alone", kinds=("color",)),
-    Cell(name="scaling off", store="unscaled"),
-    Cell(name="constraint off", store="unbounded"),
-    # No ways to train, but how much could be had: edited images with maps that are true of them; and, without any
-    # edit, more viewers.
-    Cell(name="edits with true maps", augmentation="true maps"),
-    Cell(name="other viewers", augmentation="other viewers"),
+    Variant(name="with"),
+    Variant(name="edits as plain images", augmentation="pixels"),
+    Variant(name="weight 0", editing_weight=0.0),  # a control: the second forward pass and its batch statistics alone
+    Variant(name="supervise unedited", supervise="unedited"),
+    Variant(name="form rank", form="rank"),
+    Variant(name="form released", form="released"),
+    Variant(name="weight 1", editing_weight=1.0),
+    Variant(name="weight 0.3", editing_weight=0.3),
+    Variant(name="weight 0.03", editing_weight=0.03),
+    Variant(name="detach none", detach="none"),
+    Variant(name="detach edited", detach="edited"),
+    Variant(name="p 0.25", p=0.25),
+    Variant(name="p 0.75", p=0.75),
+    Variant(name="p 1", p=1.0),
+    Variant(name="contrast alone", kinds=("contrast",)),
+    Variant(name="brightness alone", kinds=("brightness",)),
+    Variant(name="color alone", kinds=("color",)),
+    Variant(name="scaling off", store="unscaled"),
+    Variant(name="constraint off", store="unbounded"),
+    # Not available for photographs, but they show how much could be gained: edited images with the maps that belong to
+    # them, and unedited images with maps from more viewers.
+    Variant(name="edits with true maps", augmentation="true maps"),
+    Variant(name="other viewers", augmentation="other viewers"),
     *(
-        Cell(name=name if name not in ("contrast", "brightness", "color") else f"whole-frame {name}", augmentation=name)
+        Variant(
+            name=name if name not in ("contrast", "brightness", "color") else f"whole-frame {name}", augmentation=name
+        )
         for name in CLASSICAL
     ),
 )
 
 
-def find_cells(names: Sequence[str]) -> list[Cell]:
-    """The cells of these names, in the order of ``GRID``.
+def find_variants(names: Sequence[str]) -> list[Variant]:
+    """Find variants by name; they are returned in the order of ``GRID``.
 
     Raises:
-        ValueError: If there is none of a name.
+        ValueError: If there is no variant of a name.
     """
-    known = {cell.name for cell in GRID}
+    known = {variant.name for variant in GRID}
     if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"There is no cell {unknown[0]!r}; the cells are {', '.join(repr(c.name) for c in GRID)}.")
-    return [cell for cell in GRID if cell.name in names]
+        raise ValueError(
+            f"There is no variant {unknown[0]!r}; the variants are {', '.join(repr(c.name) for c in GRID)}."
+        )
+    return [variant for variant in GRID if variant.name in names]

@@ -1,4 +1,4 @@
-"""The bundled editor's card: what it is, how it was made, what it can and cannot do."""
+"""The card of the bundled editor: purpose, training, capabilities and limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import StableDiffusionPipeline
-from editor_training.pool import SEED
+from editor_training.rendering import SEED
 from editor_training.unet import DROPPED, GROUNDING_WEIGHT, SNR_LIMIT, noise_schedule
 from torchvision.utils import make_grid, save_image
 
@@ -21,7 +21,7 @@ SAMPLES, SAMPLE_STEPS, GUIDANCE = 32, 50, 4.0
 
 
 def write_card(folder: Path, held_out: list[Scene], scenes: int, vae_steps: int, unet_steps: int, budget: str) -> None:
-    """Write ``README.md`` and ``samples.png`` beside the model that lies in ``folder``."""
+    """Write ``README.md`` and ``samples.png`` into the model's folder."""
     editor = SaliencyEditor.from_pretrained(str(folder))
     model, calibration = editor.model, editor.calibration
     draw_samples(model, [scene.caption for scene in held_out[:SAMPLES]], folder / "samples.png")
@@ -77,7 +77,7 @@ def reconstruction_psnr(editor: SaliencyEditor, held_out: list[Scene]) -> float:
 
 
 def draw_samples(model: DiffusionModel, captions: list[str], path: Path) -> None:
-    """A contact sheet of what the model paints for captions: four rows of eight."""
+    """Save pictures that the model generates from captions, in four rows of eight."""
     pipeline = StableDiffusionPipeline(
         **{"unet": model.unet, "vae": model.vae, "text_encoder": model.text_encoder, "tokenizer": model.tokenizer},
         **{"scheduler": noise_schedule(), "safety_checker": None, "feature_extractor": None},

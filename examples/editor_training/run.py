@@ -1,4 +1,4 @@
-"""A training run that can be cut off: cosine schedule, averaged weights, checkpoints."""
+"""A training run that resumes from checkpoints, with a cosine schedule and averaged weights."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SAVE_EVERY, WARMUP = 200, 100
 
 
 class Run:
-    """Iterate over it for (step, generator); ``descend`` once a step; ``finish`` for the averaged weights.
+    """A training run. Iterate over it for (step, generator), call ``descend`` once per step, then ``finish``.
 
     Args:
-        name: Shown by the progress bar.
-        networks: What is trained, by name.
-        path: The checkpoint; a run that finds one goes on from there.
-        steps: How many.
-        peak: Learning rate after the warm-up, from which a cosine falls to a fiftieth.
-        weight_decay: Of AdamW.
-        seed: Seeds a generator per step, so that a resumed run draws what it would have drawn.
+        name: Name shown by the progress bar.
+        networks: Networks to train, by name.
+        path: File of the checkpoint; if it exists, training resumes from it.
+        steps: Number of steps.
+        peak: Learning rate after the warm-up; it falls along a cosine to a fiftieth.
+        weight_decay: Weight decay of AdamW.
+        seed: Seed of the generators, one per step: a resumed run makes the same draws as an uninterrupted one.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Run:
                 self._save(step + 1)
 
     def descend(self, loss: Tensor, **shown: float) -> None:
-        """One step of AdamW on gradients of norm 1 at most; ``shown`` goes to the progress bar."""
+        """Take one step of AdamW, with gradients clipped to norm 1; the progress bar shows ``shown``."""
         cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * min(1.0, (self.step + 1) / WARMUP) * (0.02 + 0.98 * cosine)
@@ -75,13 +75,13 @@ class Run:
         self.shown = {name: f"{value:.3f}" for name, value in shown.items()}
 
     def finish(self) -> None:
-        """Put the averaged weights into the networks and freeze them; ``seconds`` is what training took."""
+        """Copy the averaged weights into the networks and freeze them; ``seconds`` is the training time."""
         self.average.copy_to(self.parameters)
         for network in self.networks.values():
             network.eval().requires_grad_(False)
 
     def _save(self, step: int) -> None:
-        """Written beside and renamed: a run that is killed while saving keeps its last checkpoint."""
+        """Write a temporary file and rename it, so a run that is killed while saving keeps its last checkpoint."""
         partial = self.path.with_suffix(".partial")
         state = {part: holder.state_dict() for part, holder in self._state.items()}
         torch.save({**state, "step": step, "seconds": self.seconds}, partial)

@@ -11,7 +11,7 @@ MAX_TOKENS = 40
 
 
 def train_tokenizer(captions: list[str]) -> CLIPTokenizer:
-    """Learn merges from captions; whatever they lack is spelled in bytes."""
+    """Learn merges from captions; text that they do not cover is spelled in bytes."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -33,7 +33,7 @@ def train_tokenizer(captions: list[str]) -> CLIPTokenizer:
     bpe.train_from_iterator(captions, trainer)
     learned = json.loads(bpe.to_str())["model"]
     vocabulary = dict(learned["vocab"])
-    for letter in sorted(alphabet):  # CLIP ends words with their last letter's own token
+    for letter in sorted(alphabet):  # in CLIP the last letter of a word has a token of its own
         vocabulary.setdefault(f"{letter}</w>", len(vocabulary))
     merges = [tuple(pair) for pair in learned["merges"]]
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_TOKENS)

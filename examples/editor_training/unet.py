@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
-from editor_training.pool import GRID, MAX_NAMED
+from editor_training.rendering import GRID, MAX_NAMED
 from editor_training.run import Run
 from editor_training.tokenizer import MAX_TOKENS
 from torch import Tensor
@@ -19,9 +19,9 @@ from augsal_transforms.diffusion.attention import record_cross_attention
 from augsal_transforms.diffusion.prompts import locate_words
 
 BATCH = 16
-DROPPED = 0.1  # of the captions, so that the model also knows what an image without one looks like
+DROPPED = 0.1  # share of dropped captions, so that the model also learns images without one
 SNR_LIMIT = 5.0  # min-SNR's γ (Hang et al., 2023)
-LOW_NOISE = 400  # edits are made below this timestep; half of the draws are too, and words are found there
+LOW_NOISE = 400  # edits are made below this timestep: half of the draws are below it, and only there words are grounded
 GROUNDING_WEIGHT = 0.5
 
 
@@ -56,7 +56,7 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 
 def noise_schedule() -> DDIMScheduler:
-    """The noise of Stable Diffusion 1.x."""
+    """Make the noise schedule of Stable Diffusion 1.x."""
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -69,18 +69,18 @@ def noise_schedule() -> DDIMScheduler:
 
 def train_unet(
     latents: Tensor,
-    pool: dict[str, Any],
+    scenes: dict[str, Any],
     tokenizer: CLIPTokenizer,
     steps: int,
     path: Path,
     device: torch.device,
     seed: int = 0,
 ) -> tuple[UNet2DConditionModel, CLIPTextModel, float]:
-    """Train both networks together; returns them and the seconds that training took."""
+    """Train both networks together, and return them with the training time in seconds."""
     torch.manual_seed(seed)
     unet, text_encoder, scheduler = build_unet().to(device), build_text_encoder(tokenizer).to(device), noise_schedule()
-    tokens = named_tokens(tokenizer, pool["caption"], pool["words"])
-    ids = tokenizer([*pool["caption"], ""], padding="max_length", truncation=True, return_tensors="pt").input_ids
+    tokens = named_tokens(tokenizer, scenes["caption"], scenes["words"])
+    ids = tokenizer([*scenes["caption"], ""], padding="max_length", truncation=True, return_tensors="pt").input_ids
     networks = {"unet": unet, "text_encoder": text_encoder}
     run = Run("U-Net", networks, path, steps=steps, peak=8e-4, weight_decay=1e-2, seed=seed)
     for _, rng in run:
@@ -91,13 +91,13 @@ def train_unet(
         timesteps = (torch.rand(BATCH, generator=rng) * limit).long()
         noisy = scheduler.add_noise(latents[chosen], noise, timesteps).to(device)
         prompts = torch.where(dropped[:, None], ids[-1:], ids[chosen]).to(device)
-        with torch.autocast(device.type, torch.bfloat16), record_cross_attention(unet, level=1) as attention:
+        with torch.autocast(device.type, torch.bfloat16), record_cross_attention(unet, depth=1) as attention:
             predicted = unet(noisy, timesteps.to(device), encoder_hidden_states=text_encoder(prompts)[0]).sample
         snr = compute_snr(scheduler, timesteps)
         weight = (snr.clamp(max=SNR_LIMIT) / snr).to(device)
         denoising = ((predicted.float() - noise.to(device)).square().mean((1, 2, 3)) * weight).mean()
         findable = tokens[chosen] * ((timesteps < LOW_NOISE) & ~dropped)[:, None, None]
-        masks = pool["masks"][chosen].float() / 255
+        masks = scenes["masks"][chosen].float() / 255
         grounding = ground_words(attention.average(GRID, GRID).float(), findable.to(device), masks.to(device))
         run.descend(denoising + GROUNDING_WEIGHT * grounding, noise=denoising.item(), words=grounding.item())
     run.finish()
@@ -105,12 +105,12 @@ def train_unet(
 
 
 def ground_words(cross_attention: Tensor, tokens: Tensor, masks: Tensor) -> Tensor:
-    """How far the attention of named words is from their objects (TokenCompose's two terms, Wang et al., 2024).
+    """Compute the two losses of TokenCompose (Wang et al., 2024) between the words' attention and their objects.
 
     Args:
         cross_attention: C, (B, tokens, 16, 16).
-        tokens: (B, named, tokens), 1 where a token belongs to the word, all 0 where the slot is unused.
-        masks: (B, named, 16, 16), the objects, in [0, 1].
+        tokens: Tokens of each word, (B, named, tokens), 1 where a token belongs to the word, all 0 in an unused slot.
+        masks: Masks of the objects, (B, named, 16, 16), in [0, 1].
     """
     word = torch.einsum("btp,bnt->bnp", cross_attention.flatten(2), tokens)
     mask = masks.flatten(2)
@@ -121,7 +121,7 @@ def ground_words(cross_attention: Tensor, tokens: Tensor, masks: Tensor) -> Tens
 
 
 def named_tokens(tokenizer: CLIPTokenizer, captions: list[str], words: list[list[str]]) -> Tensor:
-    """(N, named, tokens), 1 where a token belongs to the named word."""
+    """Locate the tokens of the named words, (N, named, tokens), 1 where a token belongs to the word."""
     table = torch.zeros(len(captions), MAX_NAMED, MAX_TOKENS)
     for n, (caption, names) in enumerate(zip(captions, words, strict=True)):
         located = {word.text: word.tokens for word in locate_words(tokenizer, caption)}

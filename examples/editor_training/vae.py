@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from editor_training.pool import to_signed
+from editor_training.rendering import to_signed
 from editor_training.run import Run
 from torch import Tensor
 from tqdm import tqdm
@@ -15,7 +15,7 @@ from tqdm import tqdm
 BATCH, CROP = 8, 64
 KL_WEIGHT, COLOR_WEIGHT = 3e-7, 1.0
 
-# What the first three latent channels should mean, in RGB in [−1, 1] per unit: grey, red − green, blue − yellow.
+# Meaning of the first three latent channels, in RGB in [−1, 1] per unit: grey, red − green, blue − yellow.
 COLOR_AXES = ((0.45, 0.45, 0.45), (0.20, -0.20, 0.0), (0.10, 0.10, -0.20), (0.0, 0.0, 0.0))
 
 
@@ -35,12 +35,12 @@ def build_vae() -> AutoencoderKL:
 def train_vae(
     images: Tensor, steps: int, path: Path, device: torch.device, seed: int = 0
 ) -> tuple[AutoencoderKL, float]:
-    """Train on crops: squared error, a whisper of KL, and a term that ties the latent to each cell's mean colour.
+    """Train on crops: squared error, a small KL term, and a term that ties the latent to each cell's mean colour.
 
-    Without the last, colour ends up in two channels of almost no variance, and γ of such a latent is noise.
+    Without the last term, colour ends up in two channels of almost no variance, and γ of such a latent is noise.
 
     Returns:
-        The VAE and the seconds that training took.
+        The VAE and the training time in seconds.
     """
     torch.manual_seed(seed)
     vae = build_vae().to(device)
@@ -65,7 +65,7 @@ def train_vae(
 
 
 def jittered_crops(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Random crops in [−1, 1], turned and mirrored, half with other gains and offsets: edits leave scenes' range."""
+    """Draw random crops in [−1, 1], turned and mirrored; half get other gains and offsets, as edits do."""
     chosen = images[torch.randint(len(images), (BATCH,), generator=rng)]
     top, left = torch.randint(chosen.shape[-1] - CROP + 1, (2,), generator=rng).tolist()
     target = to_signed(chosen[..., top : top + CROP, left : left + CROP])
@@ -79,8 +79,8 @@ def jittered_crops(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def encode_pool(vae: AutoencoderKL, images: Tensor, path: Path, device: torch.device) -> Tensor:
-    """Z of every scene, (N, 4, 32, 32), scaled, on the CPU."""
+def encode_scenes(vae: AutoencoderKL, images: Tensor, path: Path, device: torch.device) -> Tensor:
+    """Encode every scene to Z, (N, 4, 32, 32), scaled, on the CPU."""
     if path.exists():
         latents: Tensor = torch.load(path, weights_only=True)
         return latents

@@ -1,34 +1,30 @@
 """benchmarks/ablation.py: its table, and the command from nothing to a figure."""
 
-import subprocess
-import sys
-from pathlib import Path
-
-import ablation
 import torch
-from ablation import open_editor
+from ablation import main, open_editor
 
 from augsal_transforms import Brightness
 from augsal_transforms.editor.latent_edits import shift_brightness
 
-SCRIPT = Path(ablation.__file__)
 
+def test_smoke_writes_a_table_and_a_figure_and_repeats_nothing(tmp_path, capsys):
+    def run(*options):
+        main(["--smoke", "--runs", str(tmp_path), *options])
+        return capsys.readouterr().out
 
-def test_smoke_writes_a_table_and_a_figure_and_repeats_nothing(tmp_path):
-    def run(*arguments):
-        command = [sys.executable, str(SCRIPT), "--smoke", "--runs", str(tmp_path), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    def times():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "tuning").rglob("*.json")}
 
     output = run()
     assert "6 trials, about" in output
     assert "| without | 2 |" in output
     assert "| rotation | 2 |" in output
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "tuning").rglob("*.json")}
+    written = times()
     (tmp_path / "tuning/trials/ablation.png").unlink()
     assert run("--table").splitlines() == output.splitlines()[1:]
     assert (tmp_path / "tuning/trials/ablation.png").exists()
     assert "trials, about" not in run()
-    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "tuning").rglob("*.json")}
+    assert written == times()
 
 
 def test_without_scaling_one_unit_of_rgb_is_one_of_every_latent_channel():

@@ -37,10 +37,10 @@ def test_checkouts_whose_modules_share_names_are_told_apart_and_leave_nothing_be
 @pytest.mark.parametrize(
     ("name", "error", "missing"),
     [
-        ("unisal", FileNotFoundError, "mobilenet_v2.pth.tar is missing: it is part of"),
-        ("simplenet", FileNotFoundError, "PNASNet-5_Large.pth is missing: fetch it from"),
-        ("tempsal", FileNotFoundError, "multilevel_tempsal.pt is missing: fetch it from"),
-        ("deepgaze", RuntimeError, "fetches the weights of its backbones"),
+        ("unisal", FileNotFoundError, "mobilenet_v2.pth.tar are missing: they are part of"),
+        ("simplenet", FileNotFoundError, "PNASNet-5_Large.pth are missing: download them from"),
+        ("tempsal", FileNotFoundError, "multilevel_tempsal.pt are missing: download them from"),
+        ("deepgaze", RuntimeError, "downloads the weights of its backbones"),
     ],
 )
 def test_without_weights_the_error_says_what_to_fetch(name, error, missing):
@@ -55,7 +55,7 @@ def test_simplenet_refuses_another_size_than_its_own():
 
 
 def test_pixels_are_given_as_each_network_wants_them():
-    mean, deviation = (torch.tensor(numbers)[:, None, None] for numbers in (checkouts.MEAN, checkouts.DEVIATION))
+    mean, deviation = (torch.tensor(numbers)[:, None, None] for numbers in (checkouts.MEAN, checkouts.STD))
     grey = ((torch.full((1, 3, 256, 256), 0.75) - mean) / deviation).double()
     assert checkouts.from_zero(grey).sub(0.75).abs().max() < 1e-6
     assert checkouts.from_minus_one(grey, "SimpleNet").sub(0.5).abs().max() < 1e-6  # 2 · 0.75 − 1

@@ -1,4 +1,4 @@
-"""evaluation/classical.py: what moves moves alike, what does not leaves the map alone."""
+"""benchmarks/table2/classical.py: geometric ones move image and map alike, photometric ones leave the map."""
 
 import pytest
 import torch
@@ -10,10 +10,10 @@ MOVING = ("horizontal flip", "vertical flip", "rotation", "cropping", "shearing"
 
 
 def picture():
-    """An image all of whose channels are its map: a bright blot on a ramp, so that no symmetry hides a move."""
+    """A map with a bright blot on a ramp, without symmetry, and an image whose channels all equal it."""
     y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
-    field = (x * 2 + y + 120 * torch.exp(-((x - 9) ** 2 + (y - 20) ** 2) / 18)).round().byte()[None]
-    return field.expand(3, -1, -1).contiguous(), field
+    saliency_map = (x * 2 + y + 120 * torch.exp(-((x - 9) ** 2 + (y - 20) ** 2) / 18)).round().byte()[None]
+    return saliency_map.expand(3, -1, -1).contiguous(), saliency_map
 
 
 @pytest.mark.parametrize("name", MOVING)

@@ -1,8 +1,8 @@
 """benchmarks/observer_maps.py: maps that are true of edits, and maps of other viewers."""
 
 import torch
-from observer_maps import OTHERS, other_viewers, true_maps
-from table2.pool import read_edits
+from observer_maps import OTHER_GROUPS, other_viewers, true_maps
+from table2.training_set import read_edits
 
 from augsal_transforms import Contrast, EditStore
 from augsal_transforms.data.folders import SaliencyFolder
@@ -33,7 +33,7 @@ def test_other_viewers_see_the_same_image_and_leave_other_maps(tmp_path):
     write_scenes(tmp_path / "data", 2, seed=5, size=64)
     data = SaliencyFolder(tmp_path / "data")
     alternatives = other_viewers(data, 5, 64)
-    assert [len(of_image) for of_image in alternatives] == [OTHERS, OTHERS]
+    assert [len(of_image) for of_image in alternatives] == [OTHER_GROUPS, OTHER_GROUPS]
     images, maps = zip(*alternatives[0], strict=True)
     assert all(torch.equal(image, images[0]) for image in images)
-    assert len({tuple(saliency_map.flatten().tolist()) for saliency_map in maps}) == OTHERS
+    assert len({tuple(saliency_map.flatten().tolist()) for saliency_map in maps}) == OTHER_GROUPS

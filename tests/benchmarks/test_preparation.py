@@ -1,7 +1,7 @@
-"""evaluation/preparation.py: data and edits are made once, and time is told before it is spent."""
+"""benchmarks/table2/preparation.py: data and edits are made once, and the time of the trials is estimated."""
 
 import pytest
-from table2.preparation import STRENGTHS, Budget, extrapolate, fill_store, write_once
+from table2.preparation import EDITS_PER_KIND, Budget, extrapolate, fill_store, write_once
 
 from augsal_transforms import Contrast
 from augsal_transforms.data.folders import SaliencyFolder
@@ -39,7 +39,7 @@ def test_a_filled_store_needs_no_editor(tmp_path, editor):
     data = SaliencyFolder(tmp_path / "data")
     store = fill_store(tmp_path / "edits", data, lambda: editor)
     kinds = [edit.kind for edit in store.find(data.names[0])]
-    assert kinds.count(Contrast.kind) == STRENGTHS
+    assert kinds.count(Contrast.kind) == EDITS_PER_KIND
 
     def unwanted():
         raise AssertionError("the editor was opened")

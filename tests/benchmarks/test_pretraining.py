@@ -1,10 +1,9 @@
-"""evaluation/pretraining.py: an encoder that has learned what is where, once for all trials."""
+"""benchmarks/table2/pretraining.py: the encoder learns which object is where, once for all trials."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from table2.pool import shrink
 from table2.pretraining import (
     Pretraining,
     draw_batch,
@@ -13,6 +12,7 @@ from table2.pretraining import (
     pretrained,
     to_cells,
 )
+from table2.training_set import shrink
 from table2.trial import normalise
 from torch import nn
 

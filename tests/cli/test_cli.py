@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 import augsal_transforms
 from augsal_transforms.cli import app
-from augsal_transforms.data.layouts import images_of
 
 
 @pytest.fixture
@@ -102,7 +101,8 @@ def test_nothing_to_edit_exits_with_three_and_writes_nothing(photo, sd1_folder, 
         (("--out", "out.txt"), "--out must end in .png, .jpg"),
         (("--out", "out.png", "--mask-out", "mask.json"), "--mask-out must end in .png"),
         (("--out", "other.png/out.png"), "is a file, so that"),
-        (("--out", "out.png", "--device", "cuda:77"), "--device must be auto, cpu"),
+        (("--out", "out.png", "--device", "cuda:77"), "--device: `device`"),
+        (("--out", "out.png", "--device", "meta"), "--device must be auto, cpu"),
         (("--out", "out.png", "--color", "blue"), "--color is the target of --kind color"),
         (("--out", "out.png", "--kind", "contrast,brightness"), "--kind must be one kind"),
     ],
@@ -115,14 +115,6 @@ def test_edit_refuses_before_it_works(photo, monkeypatch, options, words):
     assert result.exit_code == 2
     assert words in result.stderr
     assert {path: path.read_bytes() for path in photo.iterdir()} == before
-
-
-def test_calibrate_on_a_data_set_measures_its_images_and_not_its_maps(tmp_path):
-    augsal("scenes", "--out", tmp_path / "scenes", "--count", "3", "--size", "32")
-    assert [path.suffix for path in images_of(tmp_path / "scenes")] == [".jpg"] * 3
-    (tmp_path / "loose" / "deep").mkdir(parents=True)
-    PIL.Image.new("RGB", (4, 4)).save(tmp_path / "loose" / "deep" / "a.png")
-    assert images_of(tmp_path / "loose") == [tmp_path / "loose" / "deep" / "a.png"]
 
 
 def test_the_version_is_that_of_the_distribution():
@@ -199,7 +191,7 @@ def test_evaluate_scores_a_model_and_a_folder_of_its_maps_alike(tmp_path, monkey
     assert "own_model:centre on" in result.stdout
     assert "edition series 0: 2 images, 384 fixations; definitions of 'mit_matlab'" in result.stdout
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert f"nss           {scores['metrics']['nss']['mean']:8.4f}  mean at fixations" in result.stdout
+    assert f"nss           ↑ {scores['metrics']['nss']['mean']:8.4f}  mean at fixations" in result.stdout
 
     for path in (tmp_path / "scenes" / "images" / "val").glob("*.jpg"):
         pixels = np.asarray(PIL.Image.open(path), float).mean(2)
@@ -217,6 +209,21 @@ def test_evaluate_writes_over_no_file_and_refuses_before_it_works(tmp_path):
     assert result.exit_code == 2
     assert "map.png exists already" in result.stderr
     assert (tmp_path / "map.png").read_bytes() == b"kept"
+
+
+def test_an_unreadable_image_is_left_out_and_an_earlier_result_replaced(tmp_path):
+    augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--size", "48")
+    maps, out = tmp_path / "scenes" / "maps" / "train", tmp_path / "new" / "scores.json"
+    command = ("evaluate", "--data", tmp_path / "scenes", "--pred", maps, "--out", out)
+    result = augsal(*command)
+    assert result.exit_code == 0, result.output
+    assert json.loads(augsal(*command, "--json").stdout)["metrics"]["cc"]["mean"] == pytest.approx(1)
+    image = min((tmp_path / "scenes" / "images" / "train").iterdir())
+    image.write_bytes(image.read_bytes()[:99])
+    result = augsal(*command)
+    assert result.exit_code == 3
+    assert "1 images could not be read and were left out" in result.stdout
+    assert list(json.loads(out.read_text())["failures"]) == [image.stem]
 
 
 @pytest.mark.parametrize("code", ["raise ValueError('at import')", "def f(image):\n    return image.nothing"])
@@ -239,7 +246,7 @@ def test_an_exception_of_the_users_own_model_is_shown_with_its_traceback(tmp_pat
         (["--model", "bundled", "--pred", "."], "give either"),
         (["--model", "nowhere:model"], "there is no module 'nowhere' here"),
         (["--model", "bundled", "--preset", "mit"], "`preset` must be one of"),
-        (["--pred", "nowhere"], "nowhere has no prediction of 1 of 1 images"),
+        (["--pred", "nowhere"], "nowhere is not a folder of predictions"),
     ],
 )
 def test_evaluate_says_what_is_missing(tmp_path, options, words):

@@ -134,3 +134,35 @@ def test_an_index_of_nothing_is_a_mistake(tmp_path):
     result = augsal("index", "--out", tmp_path / "index.json")
     assert result.exit_code == 2
     assert "--captions or --instances must be given" in result.stderr
+
+
+def test_outputs_of_an_earlier_run_are_replaced_and_other_files_only_when_asked_for(scenes, tmp_path):
+    image = next((scenes / "images" / "train").iterdir())
+    before = image.read_bytes()
+    refused = augsal("check-data", scenes, "--report", image)
+    assert refused.exit_code == 2
+    assert f"{image.name} exists already" in refused.stderr
+    assert image.read_bytes() == before
+    report = tmp_path / "new" / "problems.csv"
+    assert [augsal("check-data", scenes, "--report", report).exit_code for _ in range(2)] == [0, 0]
+    report.write_text("mine")
+    assert augsal("check-data", scenes, "--report", report).exit_code == 2
+    assert augsal("check-data", scenes, "--report", report, "--overwrite").exit_code == 0
+    assert report.read_text().startswith("kind,name,path,detail")
+
+
+def test_ground_truth_is_not_converted_over(scenes):
+    before = files(scenes)
+    result = augsal("convert-fixations", scenes, "--out", scenes / "maps" / "train", "--overwrite")
+    assert result.exit_code == 2
+    assert "is an input of this command" in result.stderr
+    assert files(scenes) == before
+
+
+def test_an_index_is_not_written_over_its_captions(scenes):
+    captions = scenes / "annotations" / "captions_train2014.json"
+    before = captions.read_bytes()
+    result = augsal("index", "--captions", captions, "--out", captions, "--overwrite")
+    assert result.exit_code == 2
+    assert "is an input of this command" in result.stderr
+    assert captions.read_bytes() == before

@@ -51,7 +51,10 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
     estimate = json.loads(told.stdout)
     assert (estimate["images"], estimate["edits"]) == (3, 9)
     assert not (tmp_path / "store").exists()
-    assert "9 edits of 3 images are to be made" in augsal(*given, "--dry-run").stdout
+    (data / "images" / "train" / "without a map.png").write_bytes((data / "images/train/photo-0.png").read_bytes())
+    told = augsal(*given, "--dry-run").stdout
+    assert f"captions of 3 of 3 images, 1 images left out (no map); editor {sd1_folder}" in told
+    assert "9 edits of 3 images are to be made" in told
     assert "made 6 · reused 0 · refused 0 · failed 0" in augsal(*given, "--limit", 2).stdout
     (data / "images" / "train" / "photo-2.png").write_bytes(b"no image")
     result = augsal(*given, "--json")
@@ -70,7 +73,7 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
         (["--kinds", "contrast=1.5", "--contrast", "1.2"], "name two strengths"),
         (["--kinds", ""], "--kinds must name an edit"),
         (["--kinds", "no_module_here:blur"], "there is no module 'no_module_here'"),
-        (["--device", "tpu-9"], "--device must be auto, cpu"),
+        (["--device", "tpu-9"], "--device: `device`"),
         (["--store", "file/store"], "is a file, so that"),
         (["--shard", "3/2"], "--shard must be i/n"),
         (["--engine", "spark"], "--engine must be scan or ray"),
@@ -125,6 +128,8 @@ def test_a_kind_from_a_module_of_the_users_is_made_and_used_for_one_image(tmp_pa
     result = augsal("generate", "--data", data, "--store", "store", *made, *kinds)
     assert result.exit_code == 0, result.output
     assert "made 2 · reused 0" in result.stdout
+    counted = json.loads(augsal("stats", "--store", "store", "--json").stdout)["kinds"]
+    assert counted == {"cli_toy_blur": 1, "contrast": 1}
     one = (
         "edit",
         data / "images/train/photo-0.png",
@@ -170,6 +175,20 @@ def test_a_store_that_is_not_there_is_a_mistake(command, tmp_path):
     result = augsal(command, "--store", tmp_path / "absent", *more)
     assert result.exit_code == 2
     assert "no store of edits" in result.output
+
+
+def test_a_store_that_a_killed_run_left_without_an_edit_is_looked_after(tmp_path):
+    (tmp_path / "store" / "claims").mkdir(parents=True)
+    claim = tmp_path / "store" / "claims" / ("0" * 32)
+    claim.touch()
+    os.utime(claim, (0, 0))
+    assert augsal("stats", "--store", tmp_path / "store").stdout.startswith("0 edits of 0 images, 0 bytes")
+    assert augsal("verify", "--store", tmp_path / "store").stdout == "0 sound · 0 damaged\n"
+    assert augsal("gc", "--store", tmp_path / "store", "--json").stdout == '{"deleted": 1}\n'
+    assert augsal("gc", "--store", tmp_path / "store", "--minutes", "nan").exit_code == 2
+    packed = augsal("pack", "--store", tmp_path / "store", "--out", tmp_path / "tars")
+    assert packed.exit_code == 2
+    assert "augsal generate" in packed.stderr
 
 
 def test_a_batch_on_the_cpu_is_of_eight_unless_it_is_said(sd1_folder):

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -10,6 +13,10 @@ import pytest
 from scipy.io import savemat
 
 from augsal_transforms.data.checks import Problem, check_data, write_problems
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.images import to_rgb_image, to_saliency_map
+from augsal_transforms.data.tables import csv_plain, csv_safe
+from augsal_transforms.scenes.writer import write_scenes
 
 NAMES = [f"COCO_train2014_{number:012d}" for number in (1, 2, 3)]
 FIRST = NAMES[0]
@@ -136,18 +143,139 @@ def two_images(folder):
 def outside(folder):
     path = folder / "annotations/fixations_train2014.json"
     path.write_text(path.read_text().replace("[[1, 1], [6, 8]]", "[[1, 1], [6, 9]]", 1))
-    return "points outside", "1 of 2 outside 8×6"
+    return "points outside", "1 of 2 outside 8×6; left out"
+
+
+def lost_sample(folder):
+    path = folder / "annotations/fixations_train2014.json"
+    path.write_text(path.read_text().replace("[[1, 1], [6, 8]]", "[[1, 1], [NaN, 8]]", 1))
+    return "points without coordinates", "1 of 2 NaN or empty; left out"
+
+
+def caption_of_a_wrong_type(folder):
+    path = folder / "annotations/captions_train2014.json"
+    path.write_text(path.read_text().replace('"a dog"', '{"raw": "a dog"}', 1))
+    return "bad caption", "must be a caption (str), a list of captions or None, got dict"
+
+
+def null_caption(folder):
+    path = folder / "annotations/captions_train2014.json"
+    path.write_text(path.read_text().replace('"a dog"', "null", 1))
+    return "no caption", "other images have one"
+
+
+def a_pipe(folder):
+    path = folder / f"maps/train/{FIRST}.png"
+    path.unlink()
+    os.mkfifo(path)
+    return "image without map", "left out"
+
+
+def one_name_in_two_spellings(folder):
+    for name in ("caf\u00e9", "cafe\u0301"):
+        picture(folder / f"images/train/{name}.jpg")
+    picture(folder / "maps/train/caf\u00e9.png")
+    return "two images", "has the same name"
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [another_size, rotated, empty, deep, without_caption, without_map, without_image, two_maps, two_images, outside],
+    [
+        *(another_size, rotated, empty, deep, without_caption, without_map, without_image, two_maps, two_images),
+        *(outside, lost_sample, caption_of_a_wrong_type, null_caption, a_pipe),
+    ],
 )
 def test_a_problem_is_reported_once_as_what_it_is(folder, spoil):
     kind, words = spoil(folder)
     (problem,) = check_data(folder).problems
     assert (problem.kind, problem.name) == (kind, FIRST)
     assert words in problem.detail
+
+
+def test_two_spellings_of_one_name_are_two_images(folder):
+    one_name_in_two_spellings(folder)
+    assert [(kind, name) for kind, name in kinds(folder) if kind != "no caption"] == [("two images", "caf\u00e9")]
+    with pytest.raises(ValueError, match="share the name"):
+        SaliencyFolder(folder)
+
+
+def test_names_in_a_table_of_captions_that_no_image_has_are_found(folder):
+    (folder / "annotations/captions_train2014.json").unlink()
+    (folder / "captions.json").write_text(json.dumps({f"{FIRST}.jpg": "a dog", "COCO_train2014_1": "a cat"}))
+    found = kinds(folder)
+    assert ("caption without image", "COCO_train2014_1") in found
+    assert [name for kind, name in found if kind == "no caption"] == NAMES[1:]
+
+
+def test_captions_of_the_other_split_are_not_without_image(folder):
+    picture(folder / "images/val/b.jpg")
+    picture(folder / "maps/val/b.png")
+    (folder / "annotations/captions_train2014.json").unlink()
+    (folder / "captions.json").write_text(json.dumps(dict.fromkeys([*NAMES, "b"], "a dog")))
+    assert kinds(folder) == []
+
+
+def test_a_blurred_map_in_the_place_of_fixations_is_unreadable(folder):
+    values = np.add.outer(np.arange(6), np.arange(8)).astype("uint8") * 15 + 20
+    picture(folder / f"fixations/train/{FIRST}.png", values)
+    (problem,) = check_data(folder).problems
+    assert (problem.kind, problem.name) == ("unreadable", FIRST)
+    assert "blurred saliency map" in problem.detail
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder, 6, seed=5, size=16)
+    return folder
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_image_that_readers_leave_out_is_named(tmp_path, scenes, seed):
+    """Random damage; then a sample is read in full, or its name is among the problems, and nothing else is raised."""
+    rng = np.random.default_rng(seed)
+    shutil.copytree(scenes, tmp_path, dirs_exist_ok=True)
+    files = [path for part in ("images", "maps", "annotations") for path in sorted((tmp_path / part).rglob("*.*"))]
+    for path in rng.choice(files[:12], 4, replace=False):
+        damage(Path(path), rng)
+    if seed % 4 == 0:
+        damage(files[12 + seed // 4 % 3], rng)
+    report = check_data(tmp_path)
+    named = {problem.name for problem in report.problems}
+    try:
+        dataset = SaliencyFolder(tmp_path)
+    except ValueError:  # two files of one name, or captions that cannot be read
+        assert {problem.kind for problem in report.problems} & {"two images", "two maps", "unreadable"}
+        return
+    assert report.pairs == len(dataset)
+    assert report.captions == dataset.captioned
+    assert set(dataset.left_out) <= named
+    for index, name in enumerate(dataset.names):
+        try:
+            sample = dataset[index]
+            image = to_rgb_image(sample["image"])
+            assert to_saliency_map(sample["saliency_map"], image.shape[-2:]).any() or name in named
+        except ValueError:
+            assert name in named
+
+
+def damage(path, rng):
+    content = path.read_bytes()
+    kind = rng.integers(7)
+    if kind == 0:
+        path.unlink()
+    elif kind == 1:
+        path.write_bytes(content[: rng.integers(len(content))])
+    elif kind == 2:
+        path.rename(path.with_name(f"cafe\u0301{rng.integers(2)}{path.suffix}"))
+    elif kind == 3:
+        path.with_suffix(".bmp").write_bytes(content)  # the name twice
+    elif kind == 4:
+        path.rename(path.with_suffix(".webp"))
+    elif kind == 5:
+        path.write_bytes(b"[" * 100_000)
+    else:
+        path.write_bytes(bytes(rng.integers(0, 256, len(content), dtype=np.uint8)))
 
 
 def test_captions_that_nobody_has_are_not_missed(folder):
@@ -186,6 +314,30 @@ def test_test_images_in_unisals_flat_folder_miss_no_map(tmp_path):
         picture(tmp_path / f"images/{name}.jpg")
     picture(tmp_path / f"maps/train/{FIRST}.png")
     assert check_data(tmp_path).problems == []
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "'", "'="])
+def test_no_cell_of_the_table_is_a_formula_and_all_are_read_back(tmp_path, begin):
+    problem = Problem("empty map", f"{begin}cmd()", f"{begin}1+1.png", "a, b")
+    write_problems([problem], tmp_path / "problems.csv")
+    with (tmp_path / "problems.csv").open(newline="") as file:
+        _, row = csv.reader(file)
+    assert not any(cell.startswith(tuple("=+-@\t\r\n")) for cell in row)
+    assert Problem(*map(csv_plain, row)) == problem
+    assert [csv_safe(number) for number in (-1.5, 2)] == [-1.5, 2]
+
+
+def test_problems_are_written_over_problems_and_over_nothing_else(folder, tmp_path):
+    image, report = folder / f"images/train/{FIRST}.jpg", tmp_path / "problems.csv"
+    write_problems([], report)
+    write_problems([Problem("a", "b", "c", "d")], report)
+    before = image.read_bytes()
+    (tmp_path / "link.csv").symlink_to(report)
+    for path in (image, tmp_path / "link.csv", folder):
+        with pytest.raises(FileExistsError):
+            write_problems([], path)
+    assert image.read_bytes() == before
+    assert len(report.read_text().splitlines()) == 2
 
 
 def test_problems_are_written_as_a_table(tmp_path):

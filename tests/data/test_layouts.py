@@ -1,10 +1,16 @@
 """Which files are whose, in the layouts of the field; the files are tiny, the names are the real ones."""
 
+import subprocess
+import sys
+
 import numpy as np
 import PIL.Image
 import pytest
 
-from augsal_transforms.data.layouts import LAYOUTS, find_layout, open_layout
+from augsal_transforms import data
+from augsal_transforms.data.checks import check_data
+from augsal_transforms.data.fixations import FixatedFolder, read_fixations
+from augsal_transforms.data.layouts import LAYOUTS, Files, Layout, find_layout, images_of, list_files, open_layout
 
 TRAIN, VAL = "COCO_train2014_000000000009", "COCO_val2014_000000000042"
 
@@ -135,3 +141,57 @@ def test_two_maps_of_one_image_are_refused_in_every_layout(tmp_path):
     write(tmp_path / "ALLFIXATIONMAPS/a_fixMap.png")
     with pytest.raises(ValueError, match="share the name 'a'"):
         open_layout(tmp_path)
+
+
+def test_layouts_are_listed_without_torch():
+    code = "import sys, augsal_transforms.data as d; print(*d.LAYOUTS, 'torch' in sys.modules, 'PIL' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["salicon", "mit1003", "cat2000", "plain", "False", "False"]
+
+
+def test_everything_that_the_package_names_is_there():
+    assert all(getattr(data, name) for name in data.__all__)
+    assert set(data.__all__) <= set(dir(data))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        data.nothing  # noqa: B018
+
+
+def find_toy(folder, split):
+    """Pictures, their maps and their fixations side by side, told apart by the first letter."""
+    pairs = {kind: [(p.stem[1:], p) for p in list_files(folder / split) if p.stem[0] == kind] for kind in "imf"}
+    return Files(*pairs.values())
+
+
+def test_a_new_layout_is_one_entry(tmp_path, monkeypatch):
+    write(*(tmp_path / f"val/{kind}{name}.png" for kind in "imf" for name in ("1", "2")))
+    with pytest.raises(FileNotFoundError):
+        open_layout(tmp_path, "val")
+    monkeypatch.setitem(LAYOUTS, "toy", Layout("toy", "{split}/iNAME.png, mNAME.png and fNAME.png", find_toy))
+    dataset = FixatedFolder(tmp_path, "val")
+    assert (dataset.layout, dataset.names, dataset[1]["image_id"]) == ("toy", ["1", "2"], "2")
+    assert len(dataset.fixations("1")) == 0
+    assert read_fixations(dataset).files["2"] == tmp_path / "val/f2.png"
+    report = check_data(tmp_path, "val")
+    assert (report.layout, report.pairs, report.fixations) == ("toy", 2, 2)
+    assert images_of(tmp_path) == [tmp_path / "val/i1.png", tmp_path / "val/i2.png"]
+    with pytest.raises(FileNotFoundError, match="train/iNAME"):
+        open_layout(tmp_path, layout="toy")
+
+
+@pytest.mark.parametrize("write_files", [official_salicon, simplenet, tempsal, unisal, undivided])
+def test_the_images_of_a_data_set_are_not_its_maps(tmp_path, write_files):
+    write_files(tmp_path)
+    images = images_of(tmp_path)
+    assert {path.stem for path in images} == {TRAIN, VAL}
+    assert {path.relative_to(tmp_path).parts[0] for path in images} == {"images"}
+
+
+def test_the_images_of_other_data_sets_are_not_their_maps(tmp_path):
+    write(tmp_path / "mit/ALLSTIMULI/a.jpeg", *(tmp_path / f"mit/ALLFIXATIONMAPS/a_fix{x}.jpg" for x in ("Map", "Pts")))
+    write(tmp_path / "plain/photos/a.jpg", tmp_path / "plain/saliency/a.png", tmp_path / "plain/fixation_maps/a.png")
+    write(tmp_path / "photos/b.jpg", tmp_path / "photos/trip/c.png", tmp_path / "photos/.cache/d.png")
+    assert [path.name for path in images_of(tmp_path / "mit")] == ["a.jpeg"]
+    assert [path.name for path in images_of(tmp_path / "plain")] == ["a.jpg"]
+    assert [path.name for path in images_of(tmp_path / "photos")] == ["b.jpg", "c.png"]
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        images_of(tmp_path / "absent")

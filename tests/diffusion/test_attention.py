@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from augsal_transforms.diffusion.attention import cross_attention_layers, inject_cross_attention, record_cross_attention
-from augsal_transforms.diffusion.model import load_model
+from augsal_transforms.diffusion.loading import load_model
 
 
 @pytest.fixture(scope="module", params=["sd1_folder", "sd2_folder"])
@@ -29,7 +29,7 @@ def processors(unet):
 
 def test_recording_does_not_change_the_output_at_all(unet, inputs):
     plain = run(unet, inputs)
-    with record_cross_attention(unet, level=1):
+    with record_cross_attention(unet, depth=1):
         recorded = run(unet, inputs)
     assert torch.equal(plain, recorded)
 
@@ -40,9 +40,9 @@ def test_maps_equal_an_eager_softmax_and_rows_sum_to_one(unet, inputs):
     def keep(name):
         return lambda module, args, kwargs: seen.update({name: (module, args[0], kwargs["encoder_hidden_states"])})
 
-    layers = [layer for layer, level in cross_attention_layers(unet).items() if level == 1]
+    layers = [layer for layer, depth in cross_attention_layers(unet).items() if depth == 1]
     hooks = [layer.register_forward_pre_hook(keep(n), with_kwargs=True) for n, layer in enumerate(layers)]
-    with record_cross_attention(unet, level=1) as attention:
+    with record_cross_attention(unet, depth=1) as attention:
         run(unet, inputs)
     for hook in hooks:
         hook.remove()
@@ -70,17 +70,17 @@ def test_injection_equals_replacing_a_column_and_renormalising_the_row(unet, inp
     torch.manual_seed(0)
     inserted, region, place = torch.randn(2, 1, 32), torch.rand(2, 1, 32, 32), 5
     context = torch.cat([inputs[2][:, :place], inserted, inputs[2][:, place:]], dim=1)
-    levels = cross_attention_layers(unet)
+    depths = cross_attention_layers(unet)
 
     class Explicit:
-        def __init__(self, level):
-            self.level = level
+        def __init__(self, depth):
+            self.depth = depth
 
         def __call__(self, attn, hidden, encoder_hidden_states, **kwargs):
             query, key, value = attn.to_q(hidden), attn.to_k(context), attn.to_v(context)
             query, key, value = (x.unflatten(2, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
             weights = (query @ key.mT * attn.scale).softmax(-1)
-            size = 32 // 2**self.level
+            size = 32 // 2**self.depth
             m = F.adaptive_avg_pool2d(region, size).flatten(2).mT[:, None]
             rest = weights.clone()
             rest[..., place] = 0
@@ -91,9 +91,9 @@ def test_injection_equals_replacing_a_column_and_renormalising_the_row(unet, inp
 
     with inject_cross_attention(unet, inserted, region):
         ours = run(unet, inputs)
-    originals = {layer: layer.processor for layer in levels}
-    for layer, level in levels.items():
-        layer.set_processor(Explicit(level))
+    originals = {layer: layer.processor for layer in depths}
+    for layer, depth in depths.items():
+        layer.set_processor(Explicit(depth))
     explicit = run(unet, inputs)
     for layer, processor in originals.items():
         layer.set_processor(processor)
@@ -119,14 +119,14 @@ def test_processors_are_restored_even_after_an_exception(unet, inputs):
         assert processors(unet) == before
 
 
-def test_levels_are_found_by_block_position_and_the_middle_block_is_left_alone(unet):
+def test_depths_are_found_by_block_position_and_the_middle_block_is_left_alone(unet):
     layers = cross_attention_layers(unet)
     assert sorted(layers.values()) == [0, 0, 0, 1, 1, 1]  # one layer per down block, two per up block
     assert not set(layers) & set(unet.mid_block.modules())
 
 
-def test_a_level_without_layers_is_an_error_not_an_empty_record(unet):
-    with pytest.raises(RuntimeError, match=r"levels \[0, 1\]"), record_cross_attention(unet, level=2):
+def test_a_depth_without_layers_is_an_error_not_an_empty_record(unet):
+    with pytest.raises(RuntimeError, match=r"depths \[0, 1\]"), record_cross_attention(unet, depth=2):
         pass
 
 

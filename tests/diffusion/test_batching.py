@@ -1,3 +1,9 @@
+import copy
+import pickle
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -58,3 +64,29 @@ def test_one_item_that_does_not_fit_is_an_error():
 def test_filled_batches_are_all_of_one_size():
     assert sizes_seen(Batches(4, filled=True), [1, 2, 3, 4, 5]) == [4, 4]
     assert sizes_seen(Batches(4, filled=True), []) == []
+
+
+def test_threads_that_run_out_together_halve_to_the_smallest_and_never_back():
+    """Eight threads, a memory of three items: the results are in order, and the size that is left fits."""
+    batches, lock, running = Batches(16), threading.Lock(), []
+
+    def double(batch):
+        with lock:
+            running.append(len(batch))
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return [2 * item for item in batch]
+
+    items = list(range(40))
+    with warnings.catch_warnings(), ThreadPoolExecutor(8) as pool:
+        warnings.simplefilter("ignore")
+        results = list(pool.map(lambda _: batches.run(double, items, [0] * 40), range(8)))
+    assert results == [[2 * item for item in items]] * 8
+    assert batches.size == 2  # 16, 8, 4, 2
+
+
+def test_batches_can_be_copied_and_pickled():
+    batches = Batches(4, filled=True)
+    for copied in (pickle.loads(pickle.dumps(batches)), copy.deepcopy(batches)):
+        assert (copied.size, copied.filled) == (4, True)
+        assert sizes_seen(copied, [1, 2]) == [4]

@@ -106,3 +106,54 @@ def test_the_description_is_plain_json(tmp_path, sd1_folder):
     Calibration.published().save(tmp_path, sd1_folder)
     description = json.loads((tmp_path / "augsal_calibration.json").read_text())
     assert description["calibrated"] is False
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "error"),
+    [
+        ("decoder", torch.zeros(3, 4), ValueError),
+        ("intercept", torch.tensor([0.0, torch.nan, 0]), ValueError),
+        ("pseudo_inverse", torch.full((3, 4), torch.inf), ValueError),
+        ("std", torch.tensor([0.1, 0.1, 0.1, 0.1, 0.1, -0.1]), ValueError),
+        ("std", torch.ones(5), ValueError),
+        ("std", torch.ones(6, dtype=torch.long), TypeError),
+        ("std", [0.1] * 6, TypeError),
+        ("calibrated", "yes", TypeError),
+        ("source", None, TypeError),
+    ],
+)
+def test_parts_that_cannot_be_are_refused(part, value, error):
+    parts = {**vars(Calibration.published()), part: value}
+    with pytest.raises(error, match=f"`{part}`"):
+        Calibration(**parts)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {},
+        {"decoder": torch.zeros(3, 4)},
+        {"deviations": torch.full((6,), torch.nan)},
+        {"deviations": -torch.ones(6)},
+        {"intercept": torch.zeros(10**6)},
+    ],
+    ids=["other", "shape", "nan", "negative", "large"],
+)
+def test_a_broken_calibration_is_a_value_error_with_its_path(tmp_path, sd1_folder, tensors):
+    Calibration.published().save(tmp_path, sd1_folder)
+    path = tmp_path / "augsal_calibration.safetensors"
+    whole = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    save_file({**whole, **tensors} if tensors else {"x": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match=r"augsal_calibration\.safetensors .*augsal calibrate"):
+        Calibration.load(tmp_path, sd1_folder)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=r"augsal_calibration\.safetensors must be a whole"):
+        Calibration.load(tmp_path, sd1_folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "", '{"vae": 1, "calibrated": true}', "{" * 50])
+def test_a_broken_description_of_a_calibration_is_a_value_error_with_its_path(tmp_path, sd1_folder, content):
+    Calibration.published().save(tmp_path, sd1_folder)
+    (tmp_path / "augsal_calibration.json").write_text(content)
+    with pytest.raises(ValueError, match=r"augsal_calibration\.json"):
+        Calibration.load(tmp_path, sd1_folder)

@@ -6,7 +6,7 @@ import torch
 from helpers.pictures import EDITS, blob, picture
 
 from augsal_transforms import EditConfig, SaliencyEditor
-from augsal_transforms.diffusion.model import load_model
+from augsal_transforms.diffusion.loading import load_model
 from augsal_transforms.readouts.features import decoder_convolutions, record_features
 
 PROMPTS = ["a red dog on the street", "a cat", "a bus. a dog", "", "a skateboard"]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from augsal_transforms import Brightness, SaliencyEditor
 from augsal_transforms.diffusion.hub import locate_model
-from augsal_transforms.diffusion.model import load_model
+from augsal_transforms.diffusion.loading import load_model
 
 
 def load(folder, dtype=torch.float32):
@@ -129,7 +129,7 @@ def test_encoding_takes_the_mode_of_images_in_minus_one_to_one(editor):
     assert torch.equal(editor.model.encode(image), editor.model.encode(image))
 
 
-def test_a_step_to_a_level_and_back_with_the_same_noise_is_the_identity(editor):
+def test_a_step_to_a_timestep_and_back_with_the_same_noise_is_the_identity(editor):
     latent, noise = torch.randn(1, 4, 8, 8), torch.randn(1, 4, 8, 8)
     there = editor.model.step(latent, noise, None, 201)
     signal, sigma = editor.model.rates(201)
@@ -149,11 +149,11 @@ def test_v_prediction_is_turned_into_noise(sd2_folder, sd1_folder):
     assert torch.allclose(model.predict_noise(noisy, 201, context), expected, atol=1e-6)
 
 
-def test_noise_levels_rise_to_the_share_asked_for_and_never_fall_below_zero(editor):
-    assert editor.model.noise_levels(1, 0.2) == [None, 200]
-    assert editor.model.noise_levels(6, 0.83) == [None, 138, 277, 415, 553, 692, 830]
-    assert editor.model.noise_levels(2, 0.9999) == [None, 500, 999]
-    assert min(editor.model.noise_levels(50, 0.01)[1:]) >= 1
+def test_timesteps_rise_to_the_share_asked_for_and_never_fall_below_zero(editor):
+    assert editor.model.timesteps(1, 0.2) == [None, 200]
+    assert editor.model.timesteps(6, 0.83) == [None, 138, 277, 415, 553, 692, 830]
+    assert editor.model.timesteps(2, 0.9999) == [None, 500, 999]
+    assert min(editor.model.timesteps(50, 0.01)[1:]) >= 1
 
 
 def test_the_noise_table_is_stable_diffusions(editor):

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -6,9 +7,8 @@ from helpers.tiny import tiny_tokenizer
 
 from augsal_transforms.diffusion.prompts import (
     embed_tokens,
-    encode_prompts,
-    insert_color,
-    locate_color,
+    insert_word,
+    locate_inserted,
     locate_words,
     tokenize,
 )
@@ -63,21 +63,21 @@ def test_equal_prompts_are_encoded_once_and_each_as_if_alone(editor):
     hook = model.text_encoder.register_forward_pre_hook(
         lambda module, args, kwargs: lengths.append(len(args[0] if args else kwargs["input_ids"])), with_kwargs=True
     )
-    rows = encode_prompts(model.tokenizer, model.text_encoder, ["dog", "red bus", "dog"])
+    rows = model.encode_prompts(["dog", "red bus", "dog"])
     hook.remove()
     assert lengths == [2]
     assert torch.equal(rows[0], rows[2])
-    alone = encode_prompts(model.tokenizer, model.text_encoder, ["red bus"])
+    alone = model.encode_prompts(["red bus"])
     assert torch.allclose(rows[1], alone[0], atol=1e-5)
 
 
 def test_the_color_word_goes_before_its_word(editor):
     model = editor.model
-    word = next(w for w in locate_words(model.tokenizer, "a cat on the bus") if w.text == "bus")
-    assert insert_color("a cat on the bus", word, "blue") == "a cat on the blue bus"
-    expected = encode_prompts(model.tokenizer, model.text_encoder, ["a cat on the blue bus"])
+    word = next(w for w in model.locate_words("a cat on the bus") if w.text == "bus")
+    assert insert_word("a cat on the bus", word, "blue") == "a cat on the blue bus"
+    expected = model.encode_prompts(["a cat on the blue bus"])
     tokens = words(model.tokenizer, "a cat on the blue bus")["blue"]
-    located = locate_color(model.tokenizer, "a cat on the bus", word, "blue")
+    located = locate_inserted(model.tokenizer, "a cat on the bus", word, "blue")
     assert located == ("a cat on the blue bus", tokens)
     (row,) = embed_tokens(model.tokenizer, model.text_encoder, [located])
     assert torch.allclose(row, expected[0, list(tokens)].mean(0))
@@ -86,14 +86,14 @@ def test_the_color_word_goes_before_its_word(editor):
 def test_a_color_pushed_out_of_the_context_is_encoded_with_its_word(editor):
     model = editor.model
     prompt = "cat " * 74 + "bus"  # start + 74 + bus + end = 77: an inserted purple has many pieces
-    word = next(w for w in locate_words(model.tokenizer, prompt) if w.text == "bus")
-    located = locate_color(model.tokenizer, prompt, word, "purple")
+    word = next(w for w in model.locate_words(prompt) if w.text == "bus")
+    located = locate_inserted(model.tokenizer, prompt, word, "purple")
     assert located == ("purple bus", tuple(range(1, 7)))  # six letters, six pieces
 
 
 def test_the_empty_token_is_what_follows_the_start_of_an_empty_prompt(editor):
     model = editor.model
-    empty = encode_prompts(model.tokenizer, model.text_encoder, [""])
+    empty = model.encode_prompts([""])
     assert torch.equal(model.empty_token, empty[:, 1:2])
 
 
@@ -103,3 +103,43 @@ def test_the_empty_prompt_is_encoded_once_and_can_enter_training(editor):
         first = model.empty_prompt
     assert model.empty_prompt is first
     assert not first.is_inference()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("एक लाल कुत्ता घास पर", ["एक", "लाल", "कुत्ता", "घास", "पर"]),  # Hindi: vowel signs and a virama
+        ("สุนัข ที่วิ่ง", ["สุนัข", "ที่วิ่ง"]),  # Thai: vowel signs and a tone mark above the letters
+        ("كَلْبٌ أَحْمَرُ", ["كَلْبٌ", "أَحْمَرُ"]),  # Arabic with its short vowels
+        ("cafe\u0301, nin\u0303o!", ["cafe\u0301", "nin\u0303o"]),  # accents apart, as macOS stores file names
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # Persian: a joiner of no width inside
+        ("❤\ufe0f dog \u0301 cat", ["dog", "cat"]),  # a mark alone is no word
+        ("dog's x-ray (b&w)", ["dog's", "x-ray", "b", "w"]),
+    ],
+)
+def test_combining_marks_belong_to_their_words(tokenizer, prompt, expected):
+    found = locate_words(tokenizer, prompt, keep_stopwords=True)
+    assert [word.text for word in found] == expected
+    for word in found:
+        assert prompt[word.start : word.start + len(word.text)] == word.text
+        assert word.tokens == tuple(range(word.tokens[0], word.tokens[-1] + 1))
+
+
+def test_words_for_how_things_stand_or_move_do_not_win(tokenizer):
+    sentence = "a cat lying on grass beside a parked bus and a dog running"
+    assert words(tokenizer, sentence).keys() == {"cat", "grass", "bus", "dog"}
+    assert "lying" in words(tokenizer, sentence, keep_stopwords=True)
+
+
+def test_threads_share_a_tokenizer(editor):
+    """A fast tokenizer changes while it runs: without the lock it raises "Already borrowed"."""
+    prompts = [f"a {word} on the {other}" for word in ("dog", "cat", "bus") for other in ("street", "skateboard")] * 8
+    expected = [(editor.model.encode_prompts([p]), editor.model.locate_words(p)) for p in prompts[:6]]
+
+    def ask(n):
+        return editor.model.encode_prompts([prompts[n]]), editor.model.locate_words(prompts[n])
+
+    with ThreadPoolExecutor(8) as pool:
+        for n, (rows, found) in enumerate(pool.map(ask, range(len(prompts)))):
+            assert torch.equal(rows, expected[n % 6][0])
+            assert found == expected[n % 6][1]

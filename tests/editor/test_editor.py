@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
 from augsal_transforms.diffusion.letterbox import Letterbox, keep_mean
-from augsal_transforms.diffusion.model import load_model
+from augsal_transforms.diffusion.loading import load_model
 from augsal_transforms.editor.passes import decode_residual, denoise, source_pass, target_pass
 from augsal_transforms.editor.results import Source
 from augsal_transforms.photometry import PROPERTIES, photometric_properties

@@ -1,6 +1,8 @@
 import json
 import math
+import shutil
 
+import PIL.Image
 import pytest
 import torch
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
@@ -375,3 +377,41 @@ def test_a_metric_of_one_s_own_is_scored_and_reported(monkeypatch):
 def test_a_mistaken_preset_is_found_before_anything_is_read():
     with pytest.raises(ValueError, match="`preset` must be one of"):
         evaluate(run_model(ramp), Broken(KeyboardInterrupt(), one=[], two=[]), preset="mit")
+
+
+def halved(folder, tmp_path):
+    """The data set with its images and maps at half size, as a user shrinks them; the fixations stay as recorded."""
+    small = tmp_path / "small"
+    shutil.copytree(folder, small)
+    for path in [*(small / "images").rglob("*.*"), *(small / "maps").rglob("*.*")]:
+        with PIL.Image.open(path) as picture:
+            smaller = picture.resize((24, 24))
+        smaller.save(path)
+    return small
+
+
+def test_fixations_of_another_frame_are_never_scored_silently(folder, tmp_path):
+    small = halved(folder, tmp_path)
+    with pytest.raises(ValueError, match=r"can be scored.*frame of \(48, 48\) \(H, W\), its image has \(24, 24\)"):
+        evaluate(run_model(luminance), FixatedFolder(small, "val"))
+
+
+def test_fixations_of_another_frame_are_scaled_when_asked(folder, tmp_path):
+    small, full = FixatedFolder(halved(folder, tmp_path), "val", frame="scale"), FixatedFolder(folder, "val")
+    result = evaluate(run_model(luminance), small)
+    name = full.names[0]
+    expected = count_fixations(full.fixations(name) // 2, (24, 24))  # halves of whole pixels, rounded down
+    prediction = luminance(as_floats(small[0]["image"]))
+    assert result.scores[name]["nss"] == pytest.approx(metrics.nss(prediction, expected).item(), abs=1e-12)
+    assert result.fixations == evaluate(run_model(luminance), full).fixations
+
+
+def test_one_image_whose_fixations_cannot_be_read_costs_itself(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    dataset = FixatedFolder(copy, "val")
+    (copy / "images" / "val" / f"{dataset.names[0]}.png").write_bytes(b"no image")
+    result = evaluate(run_model(luminance), dataset)
+    assert list(result.scores) == dataset.names[1:]
+    assert list(result.failures) == dataset.names[:1]
+    assert "is not a readable image" in result.failures[dataset.names[0]]

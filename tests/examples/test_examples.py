@@ -5,13 +5,7 @@ from pathlib import Path
 
 import PIL.Image
 import pytest
-import torch
-from scipy.io import savemat
 from torchvision.transforms.v2.functional import to_pil_image
-
-from augsal_transforms.data.fixations import count_fixations
-from augsal_transforms.scenes.observer import blur_fixations, fixate
-from augsal_transforms.scenes.scenes import render_scene
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -46,67 +40,6 @@ def test_training_on_a_folder_in_salicons_layout(tmp_path):
     output = run("train_unisal_aug.py", "--smoke", "--data", tmp_path, cwd=tmp_path)
     assert "4 images" in output
     assert "no val split" in output
-
-
-def test_tables_1_and_2_on_scenes_and_again_without_a_training(tmp_path):
-    output = run("reproduce_table2.py", "--smoke", cwd=tmp_path)
-    assert "4 images to train on; measured on 4 held-out scenes" in output
-    for name in ("UNISAL", "SimpleNet", "DeepGaze IIE", "TempSAL"):
-        assert f"compact {name}: 4 trials" in output
-        assert output.count(f"compact {name} ") == 5  # a row a metric
-    assert "SaliencyPredictor" in output
-    assert run("reproduce_table2.py", "--smoke", cwd=tmp_path).count(": 0 trials") == 4
-    with pytest.raises(subprocess.CalledProcessError) as error:
-        run("reproduce_table2.py", "--smoke", "--editor", "sd-v1-5", cwd=tmp_path)
-    assert "made with editor = 'bundled', not 'sd-v1-5'" in error.value.stderr
-
-
-MIT1003 = ("ALLSTIMULI/i{n}.jpeg", "ALLFIXATIONMAPS/i{n}_fixMap.jpg", "ALLFIXATIONMAPS/i{n}_fixPts.jpg")
-CAT2000 = (
-    "trainSet/Stimuli/{category}/{n:03d}.jpg",
-    "trainSet/FIXATIONMAPS/{category}/{n:03d}.jpg",
-    "trainSet/FIXATIONLOCS/{category}/{n:03d}.mat",
-)
-
-
-def write_undivided(folder, places):
-    """Six scenes as MIT1003's or CAT2000's images, maps and fixations."""
-    for n in range(6):
-        scene = render_scene(n, seed=77)
-        points = fixate(scene.image, scene.objects, seed=n)
-        fixation_map = (count_fixations(points, (128, 128)) > 0).mul(255).to(torch.uint8)
-        pictures = (scene.image, blur_fixations(points, (128, 128)), fixation_map)
-        for place, picture in zip(places, pictures, strict=True):
-            path = folder / place.format(n=n, category=("Action", "Noisy")[n % 2])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".mat":
-                savemat(path, {"fixLocs": picture[0].numpy()})
-            else:
-                to_pil_image(picture).save(path, quality=95)
-
-
-@pytest.mark.parametrize(("dataset", "places"), [("mit1003", MIT1003), ("cat2000", CAT2000)])
-def test_tables_1_and_2_on_an_undivided_data_set(tmp_path, dataset, places):
-    write_undivided(tmp_path / "data", places)
-    output = run("reproduce_table2.py", "--smoke", "--data", "data", "--dataset", dataset, cwd=tmp_path)
-    assert f"4 images to train on; measured on {dataset}, 2 of 6 images, held out by name" in output
-    assert "nan" not in output.split("Table 1")[0]
-
-
-def test_a_data_set_is_not_taken_for_another(tmp_path):
-    write_undivided(tmp_path / "data", MIT1003)
-    with pytest.raises(subprocess.CalledProcessError) as error:
-        run("reproduce_table2.py", "--smoke", "--data", "data", "--dataset", "cat2000", cwd=tmp_path)
-    assert "has the layout 'mit1003', not 'cat2000'" in error.value.stderr
-
-
-def test_table_2_of_checkouts(tmp_path):
-    upstreams = Path(__file__).parents[1] / "helpers" / "upstreams"
-    checkouts = [part for name in ("unisal", "simplenet", "deepgaze") for part in (f"--{name}", upstreams / name)]
-    output = run("reproduce_table2.py", "--smoke", *checkouts, cwd=tmp_path)
-    for name in ("UNISAL", "SimpleNet", "DeepGaze IIE"):
-        assert f"\n{name}: 4 trials" in output
-    assert "compact" not in output
 
 
 @pytest.mark.slow

@@ -1,18 +1,21 @@
 import json
 import math
+import re
+import sys
 
+import PIL.Image
 import pytest
 from helpers.studies import RISE, P, T, write_study
 
-from augsal_transforms.gaze_study.report import ShiftStudy
+from augsal_transforms.gaze_study.report import ShiftStudy, draw_shift
 from augsal_transforms.gaze_study.shift import GazeChange
 from augsal_transforms.gaze_study.study import read_study
 
 
-def test_the_table_has_every_kind_and_strength_and_says_what_its_words_mean(tmp_path):
+def test_the_table_has_every_kind_and_alpha_and_says_what_its_words_mean(tmp_path):
     table = read_study(write_study(tmp_path, {**RISE, "d": (None, 2, 2)})).table()
     assert "8 edits of 4 images, 44 fixations\n" in table
-    assert "left out: 0 · images shown without any: 1\n" in table
+    assert "without coordinates: 0 · images without a fixation: 1\n" in table
     # t = 2 √3 = 3.46, p = 1 − t / √(2 + t²) = 0.0742, d = 2
     assert "contrast              3         1  +0.500    3.46    0.074    0.037   +2.00" in table
     # Changes 0, 0.5, 0.5: deviation 0.2887, error 1/6, t(0.975, 2) = 4.3027.
@@ -22,14 +25,14 @@ def test_the_table_has_every_kind_and_strength_and_says_what_its_words_mean(tmp_
 
 
 def test_json_has_the_same_and_every_edit(tmp_path):
-    told = json.loads(read_study(write_study(tmp_path, {**RISE, "d": (None, 2, 2)})).to_json())
-    contrast = told["kinds"]["contrast"]
+    report = json.loads(read_study(write_study(tmp_path, {**RISE, "d": (None, 2, 2)})).to_json())
+    contrast = report["kinds"]["contrast"]
     assert (contrast["t"], contrast["p"]) == pytest.approx((T, P))
-    assert contrast["by_strength"][1]["low"] == 1.8
-    assert contrast["by_strength"][1]["images"] == 3
-    assert told["changes"][1] == {"original": "a", "kind": "contrast", "alpha": 1.8, "change": 0.5}
-    assert told["changes"][-1]["change"] is None
-    assert told["unseen"] == ["d"]
+    assert contrast["by_alpha"][1]["low"] == 1.8
+    assert contrast["by_alpha"][1]["images"] == 3
+    assert report["changes"][1] == {"original": "a", "kind": "contrast", "alpha": 1.8, "change": 0.5}
+    assert report["changes"][-1]["change"] is None
+    assert report["unseen"] == ["d"]
 
 
 def test_what_is_infinite_or_undefined_is_json_too():
@@ -38,4 +41,34 @@ def test_what_is_infinite_or_undefined_is_json_too():
     contrast = json.loads(ShiftStudy(source="x", changes=changes).to_json())["kinds"]["contrast"]
     assert contrast["t"] == "inf"
     assert contrast["p"] == 0
-    assert contrast["by_strength"][1]["reach"] is None
+    assert contrast["by_alpha"][1]["ci95"] is None
+
+
+@pytest.fixture
+def study():
+    rows = [(name, kind, alpha) for kind in ("color", "contrast") for name in "abc" for alpha in (0.3, 0.8)]
+    rows.append(("a", "color", 0.9))  # an α of one image has no interval
+    return ShiftStudy(source="x", changes=tuple(GazeChange(*row, float(n)) for n, row in enumerate(rows)))
+
+
+def test_the_figure_has_one_line_for_each_kind(study, tmp_path):
+    draw_shift(study, tmp_path / "shift.svg")
+    drawn = (tmp_path / "shift.svg").read_text()
+    panels = re.findall(r'<g id="axes_\d+">', drawn)
+    assert len(panels) == 2
+    assert all(drawn.count(f"<!-- {kind}, 3 images -->") == 1 for kind in ("color", "contrast"))
+    # Colours of lines: the first and second of matplotlib's cycle.
+    assert all(f"stroke: {color}" in drawn for color in ("#1f77b4", "#ff7f0e"))
+    assert "stroke: #2ca02c" not in drawn
+
+
+def test_the_figure_is_a_picture_by_its_ending(study, tmp_path):
+    draw_shift(study, tmp_path / "shift.png")
+    with PIL.Image.open(tmp_path / "shift.png") as picture:
+        assert picture.width > picture.height > 100
+
+
+def test_without_matplotlib_the_extra_is_named(study, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # what an import finds that is not installed
+    with pytest.raises(ImportError, match=r'pip install "augsal-transforms\[viz\]"'):
+        draw_shift(study, tmp_path / "shift.png")

@@ -1,21 +1,9 @@
-"""Statistics of evaluation/paired.py, by hand and beside SciPy."""
-
 import math
+import sys
 
 import pytest
-from scipy.stats import ttest_rel
-from table2.paired import METRICS, Comparison, compare, holm
 
-from augsal_transforms.gaze_study.statistics import paired_t, standard_error
-
-
-def test_holm_by_hand():
-    # Smallest first: 4 × 0.01 = 0.04; 3 × 0.02 = 0.06; 2 × 0.025 = 0.05, raised to 0.06; 1 × 0.5.
-    assert holm([0.02, 0.5, 0.01, 0.025]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
-
-
-def test_holm_is_never_above_one():
-    assert holm([0.9, 0.4, 0.8]) == [1.0, 1.0, 1.0]
+from augsal_transforms.gaze_study.statistics import mean_change, paired_t, standard_error
 
 
 def test_paired_t_by_hand():
@@ -24,48 +12,49 @@ def test_paired_t_by_hand():
     t, p = paired_t([1.0, 2.0, 3.0])
     assert t == pytest.approx(2 * math.sqrt(3))
     assert p == pytest.approx(1 - math.sqrt(12 / 14))
+    assert paired_t([-1.0, -2.0, -3.0]) == pytest.approx((-t, p))
 
 
-def test_equal_trainings_are_no_discovery():
+def test_no_difference_at_all_is_no_discovery():
     assert paired_t([0.0, 0.0, 0.0]) == (0.0, 1.0)
 
 
-def test_one_seed_has_no_error():
+@pytest.mark.parametrize("shift", [0.1, -1e-9, 3.0])
+def test_equal_differences_leave_no_chance(shift):
+    t, p = paired_t([shift] * 7)
+    assert (t, p) == (math.copysign(math.inf, shift), 0)
+
+
+def test_almost_equal_differences_warn_of_nothing():
+    # Mean 1 + 1e-15 or so, deviations of some 1e-16: t is large, and its digits mean little.
+    t, p = paired_t([1.0, 1.0, 1.0 + 4e-16, 1.0])
+    assert t > 1e12
+    assert p < 1e-12
+
+
+def test_one_difference_has_no_error():
     assert math.isnan(standard_error([0.5]))
     assert all(math.isnan(x) for x in paired_t([0.5]))
+    assert all(math.isnan(x) for x in paired_t([]))
 
 
-def scores(**by_metric):
-    """By seed, then by metric; every metric not named is 0.5."""
-    count = len(next(iter(by_metric.values())))
-    return {n: {metric: by_metric.get(metric, [0.5] * count)[n] for metric in METRICS} for n in range(count)}
+def test_standard_error_by_hand():
+    # 1, 2, 3, 6: mean 3, squares 4 + 1 + 0 + 9 = 14, variance 14/3; √(14/3 / 4).
+    assert standard_error([1.0, 2.0, 3.0, 6.0]) == pytest.approx(math.sqrt(14 / 12))
 
 
-def test_a_comparison_agrees_with_scipy():
-    cell = scores(cc=[0.70, 0.74, 0.72, 0.77], kld=[0.41, 0.40, 0.44, 0.39])
-    baseline = scores(cc=[0.69, 0.70, 0.71, 0.72], kld=[0.45, 0.40, 0.43, 0.47])
-    found = compare(cell, baseline)
-    raw = {m: ttest_rel([s[m] for s in cell.values()], [s[m] for s in baseline.values()]) for m in ("cc", "kld")}
-    for metric in ("cc", "kld"):
-        assert found[metric].t == pytest.approx(raw[metric].statistic)
-        assert found[metric].p == pytest.approx(raw[metric].pvalue)
-    assert found["cc"].mean == pytest.approx(0.7325)
-    assert found["cc"].difference == pytest.approx(0.0275)  # (0.01 + 0.04 + 0.01 + 0.05) / 4
-    assert found["cc"].p_holm == pytest.approx(min(1, 5 * raw["cc"].pvalue))  # the smallest of five
-    assert found["kld"].p_holm == pytest.approx(min(1, 4 * raw["kld"].pvalue))
+def test_intervals_are_student_s():
+    """Values 1 and 3: deviation √2, error 1, and Student's t with one degree of freedom is Cauchy: tan(0.475 π)."""
+    assert mean_change([1.0, 3.0]) == (2, 2.0, pytest.approx(math.tan(0.475 * math.pi)))
+    assert mean_change([0.5, 0.5, 0.5]) == (3, 0.5, 0.0)
+    images, mean, ci95 = mean_change([5.0])
+    assert (images, mean) == (1, 5)
+    assert math.isnan(ci95)
+    assert mean_change([])[0] == 0
+    assert all(math.isnan(x) for x in mean_change([])[1:])
 
 
-def test_only_seeds_that_both_have_are_compared():
-    cell, baseline = scores(cc=[0.6, 0.7, 0.9]), scores(cc=[0.5, 0.6])
-    assert compare(cell, baseline)["cc"].seeds == 2
-    assert compare(cell, baseline)["cc"].mean == pytest.approx(0.65)
-    with pytest.raises(ValueError, match="must share a seed"):
-        compare({7: baseline[0]}, baseline)
-
-
-def test_a_difference_shows_its_sign_and_its_corrected_p():
-    row = Comparison(
-        seeds=8, mean=0.7, error=0.01, difference=-0.002, difference_error=0.001, t=-2.0, p=0.02, p_holm=0.1
-    )
-    assert str(row) == "0.7000 ± 0.0100 (-0.0020, p = 0.1)"
-    assert row.level() == "0.7000 ± 0.0100"
+def test_without_scipy_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)  # what an import finds that is not installed
+    with pytest.raises(ImportError, match=r'pip install "augsal-transforms\[salicon\]"'):
+        paired_t([1.0, 2.0])

@@ -85,6 +85,34 @@ def test_a_study_is_not_written_over(dataset, store, tmp_path):
         write_stimuli(store, dataset, tmp_path / "study")
 
 
+def test_names_that_a_spreadsheet_would_run_are_escaped_and_read_back(tmp_path):
+    data = write_folder(tmp_path / "data", 1)
+    (data / "captions.json").unlink()
+    for folder in ("images", "maps"):
+        (path,) = (p for p in (data / folder).rglob("*") if p.is_file())
+        path.rename(path.with_name(f"=SUM(A1){path.suffix}"))
+    dataset, store = open_layout(data), EditStore(tmp_path / "store")
+    original, edit = read(dataset.images["=SUM(A1)"]), Contrast(1.5)
+    store.put(key_of(original, edit), original, edited(original, edit), source="=SUM(A1)")
+    write_stimuli(store, dataset, tmp_path / "study")
+    with (tmp_path / "study" / "edits.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row["original"] == "'=SUM(A1)"
+    assert row["edit"].startswith("'=SUM(A1)-contrast")
+    assert row["alpha"] == "1.5"
+    (shown,) = read_edit_table(tmp_path / "study")
+    assert (shown.original, shown.alpha, f"'{shown.edit}") == ("=SUM(A1)", 1.5, row["edit"])
+
+
+def test_two_images_that_would_share_a_file_are_refused(tmp_path, store):
+    class Names:
+        names = ("Art/001", "Art-001")
+
+    with pytest.raises(ValueError, match=r"'Art-001' and 'Art/001' would both be written as Art-001\.png"):
+        write_stimuli(store, Names(), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
 def test_a_store_of_other_images_and_a_damaged_one_are_told(dataset, store, tmp_path):
     with pytest.raises(ValueError, match="holds no edit of the 4 images"):
         write_stimuli(EditStore(tmp_path / "empty"), dataset, tmp_path / "study")

@@ -17,7 +17,7 @@ def test_a_shift_of_known_size_is_found(tmp_path):
 
 
 def test_no_shift_is_not(tmp_path):
-    """Changes 0.5, −0.5 and 0 at both strengths."""
+    """Changes 0.5, −0.5 and 0 at both α."""
     found = read_study(write_study(tmp_path, {"a": (2, 3, 3), "b": (2, 1, 1), "c": (2, 2, 2)}))
     shift = found.kinds["contrast"].shift
     assert (shift.t, shift.p) == (0, 1)
@@ -29,7 +29,7 @@ def test_images_that_nobody_looked_at_stay_and_are_counted(tmp_path):
     assert len(found.changes) == 10
     kind = found.kinds["contrast"]
     assert (kind.shift.images, kind.shift.undefined) == (4, 1)
-    assert [at.images for at in kind.shift.by_strength] == [3, 4]
+    assert [at.images for at in kind.shift.by_alpha] == [3, 4]
 
 
 def test_fixations_outside_the_image_are_left_out_and_counted(tmp_path):
@@ -65,8 +65,26 @@ def test_an_edit_s_own_mask_goes_before_its_original_s(tmp_path):
     [
         (lambda f: (f / "edits.csv").unlink(), "edits.csv is missing: `augsal stimuli` writes it"),
         (lambda f: write_table(f / "edits.csv", ("edit", "original"), []), "it lacks alpha, kind"),
-        (lambda f: edits(f, ("a-2", "a", "contrast", "strong")), "line 2: alpha must be a number, got 'strong'"),
-        (lambda f: edits(f, ("a-2", "a", "contrast", "nan")), "line 2: alpha must be a number, got 'nan'"),
+        (
+            lambda f: edits(f, ("a-2", "a", "contrast", "strong")),
+            "alpha must be a number.* got 'strong'",
+        ),
+        (
+            lambda f: edits(f, ("a-2", "a", "contrast", "nan")),
+            "line 2: alpha must be a number.* got 'nan'",
+        ),
+        (lambda f: edits(f, ("a-2", "a", "contrast", "1,5")), "line 2: alpha must be a number.* got '1,5'"),
+        (lambda f: edits(f, ("a-2", "a", "", 2)), "line 2: kind is empty"),
+        (lambda f: edits(f, ("a-2", "a")), "line 2: kind is empty"),
+        (lambda f: edits(f, ("", "a", "contrast", 2)), "line 2: edit is empty"),
+        (lambda f: edits(f, ("a-2", "a", "all kinds", 2)), "line 2: kind must not be 'all kinds'"),
+        (
+            lambda f: edits(f, ("../masks/a", "a", "contrast", 2)),
+            "line 2: edit must be the name",
+        ),
+        (lambda f: edits(f, ("a-2", "C:\\a", "contrast", 2)), "line 2: original must be the name"),
+        (lambda f: (f / "edits.csv").write_bytes(b"edit;original;kind;alpha"), "separated by commas"),
+        (lambda f: (f / "edits.csv").write_bytes("caf\xe9,b,c,d".encode("cp1252")), "edits.csv must be UTF-8"),
         (lambda f: edits(f), "edits.csv names no edit"),
         (
             lambda f: write_table(f / "fixations.csv", ("image", "x", "y"), [("z", 1, 1)]),
@@ -76,7 +94,7 @@ def test_an_edit_s_own_mask_goes_before_its_original_s(tmp_path):
         (lambda f: edits(f, ("z-2", "z", "contrast", 2)), "line 2: there is neither"),
         (lambda f: edits(f, ("a-2", "a", "color", 2), ("a-2", "a", "color", 3)), "'a-2' more than once"),
         (lambda f: edits(f, ("a", "a", "color", 2)), "'a' more than once"),
-        (lambda f: (f / "fixations.csv").unlink(), "has no fixations of what edits.csv names"),
+        (lambda f: (f / "fixations.csv").unlink(), "has no fixations of the images that edits.csv names"),
         (
             lambda f: PIL.Image.new("L", (3, 2), 255).save(f / "masks" / "a-1.8.png"),
             r"must have \(20, 20\) \(H, W\) as its original's",
@@ -112,3 +130,31 @@ def test_tables_of_spreadsheets_are_read(tmp_path):
     table = folder / "edits.csv"
     table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())  # the byte-order mark that Excel writes
     assert len(read_edit_table(folder)) == 6
+
+
+def test_coordinates_that_are_shares_of_the_image_are_refused(tmp_path):
+    """All of them would fall on the first pixel: no gaze would move, d = 0 and p = 1."""
+    folder = write_study(tmp_path, RISE)
+    names = [f"{name}{edit}" for name in RISE for edit in ("", "-1.2", "-1.8")]
+    shares = [(name, (n % 7) / 7, (n % 5) / 5) for n, name in enumerate(names * 4)]
+    write_table(folder / "fixations.csv", ("image", "x", "y"), shares)
+    with pytest.raises(ValueError, match=r"fixations\.csv: x must be in pixels.*shares of the frame"):
+        read_study(folder)
+
+
+def test_a_mask_of_nothing_leaves_its_edit_undefined(tmp_path):
+    folder = write_study(tmp_path, RISE)
+    PIL.Image.new("L", (20, 20), 0).save(folder / "masks" / "b.png")
+    shift = read_study(folder).kinds["contrast"].shift
+    assert (shift.images, shift.undefined) == (2, 1)
+    # Means of a, 0 and 0.5, and of c, 0.5 and 1.
+    assert shift.mean == pytest.approx(0.5)
+
+
+def test_names_that_a_spreadsheet_would_run_are_read_as_they_were(tmp_path):
+    names = ("=1+1", "@a", "+b", "-c")
+    folder = write_study(tmp_path, {name: (2, 3) if name < "=2" else (2, 2) for name in names}, alphas=(1.5,))
+    plain = read_study(folder)
+    edits(folder, *((f"'{name}-1.5", f"'{name}", "contrast", 1.5) for name in names))
+    assert read_study(folder).changes == plain.changes
+    assert {change.original: change.change for change in plain.changes} == {"=1+1": 0.5, "@a": 0, "+b": 0.5, "-c": 0.5}

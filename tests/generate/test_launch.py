@@ -43,3 +43,12 @@ def test_each_process_begins_with_its_share_and_walks_all():
 def test_a_device_that_is_named_is_taken():
     assert own_device({"LOCAL_RANK": "3"}, "cuda:1") == "cuda:1"
     assert own_device({}, "cpu") == "cpu"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"WORLD_SIZE": "0"}, {"WORLD_SIZE": "2", "RANK": "one"}, {"SLURM_NTASKS": "-3"}, {"SLURM_ARRAY_TASK_COUNT": "0"}],
+)
+def test_a_launchers_variable_that_is_no_number_is_named(environment):
+    with pytest.raises(ValueError, match=r"The environment variable \w+ must be a whole number .*--shard"):
+        rank_and_world(environment)

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from helpers.records import EDITS, edited, key_of, picture
 
+from augsal_transforms.files import write_file
 from augsal_transforms.store.records import decode, encode
-from augsal_transforms.store.store import EditStore, write_file
+from augsal_transforms.store.store import EditStore
 
 torch.set_num_threads(1)
 
@@ -31,7 +32,7 @@ def main(folder: Path, how: str, times: int) -> None:
         child = os.fork()
         if not child:
             for n in range(10**6):
-                path = store.folder / "v1" / "ab" / "image" / f"contrast+1500-{attempt:04x}{n % 2:012x}.safetensors"
+                path = store.folder / "v1" / "ab" / ("ab" * 32) / f"contrast+1500-{attempt:04x}{n % 2:012x}.safetensors"
                 if how == "store":
                     write_file(path, record)
                 else:

@@ -4,7 +4,7 @@ import torch
 
 from augsal_transforms import Brightness, Color, Contrast, EditedImage
 from augsal_transforms.photometry import PROPERTIES
-from augsal_transforms.store.records import EditKey
+from augsal_transforms.store.keys import EditKey
 
 EDITOR = {"model": "a", "calibration": "b", "dtype": "float32", "config": {"steps": 1}}
 EDITS = (Contrast(1.5), Brightness(0.15), Brightness(-0.15), Color("red", 0.4))

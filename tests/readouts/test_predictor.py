@@ -1,7 +1,11 @@
 import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from augsal_transforms import SaliencyEditor, SaliencyPredictor
 from augsal_transforms.readouts.predictor import upsample
@@ -101,3 +105,73 @@ def test_upsampling_blurs_by_latent_cells():
 
     sharp, blurred = upsample(spike, (68, 68), 0.0), upsample(spike, (68, 68), 1.0)
     assert variance(blurred) - variance(sharp) == pytest.approx(16, rel=0.06)  # the kernel ends at three sigmas
+
+
+def test_eight_threads_predict_what_one_does(editor, predictor):
+    """Prediction replaces forwards of the U-Net, analysis its attention: neither may meet the other."""
+    images = [picture(48 + 16 * (n % 2), 64, n) for n in range(8)]
+    expected = [predictor.predict([image])[0] for image in images]
+
+    def call(n):
+        if n % 3 == 2:
+            return editor.analyse([images[n % 8]], [torch.ones(1, *images[n % 8].shape[1:])], ["a dog"])[0].region
+        return predictor.predict([images[n % 8]])[0]
+
+    region = editor.analyse([images[2]], [torch.ones(1, 48, 64)], ["a dog"])[0].region
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(call, range(24)))
+    for n, result in enumerate(results):
+        if n % 3 < 2:
+            assert torch.equal(result, expected[n % 8]), n
+    assert torch.equal(results[2], region)
+
+
+def test_a_predictor_travels_to_a_worker(predictor):
+    image = picture(64, 64)
+    for other in (pickle.loads(pickle.dumps(predictor)), deepcopy(predictor)):
+        assert torch.equal(other.predict([image])[0], predictor.predict([image])[0])
+        assert (other.name, other.model_name) == (predictor.name, predictor.model_name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.clear(),
+        lambda d: d.update(width=10**9),
+        lambda d: d.update(width="16"),
+        lambda d: d.update(classes=[1, 2, 3]),
+        lambda d: d.update(classes=["dog"] * 5),
+        lambda d: d.update(tap_channels=[[8]] * 5000),
+        lambda d: d.update(tap_channels=3),
+        lambda d: d.update(editor=[]),
+        lambda d: d.update(blur=float("nan")),
+        lambda d: d.update(stranger=1),
+    ],
+    ids=range(10),
+)
+def test_a_broken_description_of_readouts_is_a_value_error_with_its_path(predictor, tmp_path, change):
+    predictor.save(tmp_path)
+    path = tmp_path / "augsal_readouts.json"
+    description = json.loads(path.read_text())
+    change(description)
+    path.write_text(json.dumps(description))
+    with pytest.raises(ValueError, match="augsal_readouts"):
+        SaliencyPredictor.from_pretrained(tmp_path)
+
+
+def test_broken_weights_of_readouts_are_named(predictor, tmp_path):
+    predictor.save(tmp_path)
+    path = tmp_path / "augsal_readouts.safetensors"
+    weights = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    name = "saliency.out.weight"
+    for wrong, words in (
+        ({name: torch.full_like(weights[name], torch.nan)}, "not finite"),
+        ({name: torch.zeros(2)}, r"saliency\.out\.weight is \(2,\)"),
+        ({"stranger": torch.zeros(2)}, "unexpected stranger"),
+    ):
+        save_file({**weights, **wrong}, path)
+        with pytest.raises(ValueError, match=words):
+            SaliencyPredictor.from_pretrained(tmp_path)
+    path.write_bytes(b"\x80\x02}q\x00.")  # a pickle
+    with pytest.raises(ValueError, match="must be a whole safetensors file"):
+        SaliencyPredictor.from_pretrained(tmp_path)

@@ -43,11 +43,7 @@ def test_the_identity_of_an_editor_never_changes_by_accident(editor):
     identity = editor_identity(editor)
     assert list(identity) == ["model", "calibration", "dtype", "config"]
     assert identity["dtype"] == "float32"
-    assert identity["config"] == {
-        **{"steps": 1, "noise_level": "0.2", "resolution": None, "attention_size": 16, "threshold": "0.25"},
-        **{"softness": "0.2", "keep_stopwords": False, "pivot": "gamma", "injection": "0.5"},
-        **{"color_injection": "0.9", "guidance": "1.0", "deviations": "2.0"},
-    }
+    assert identity["config"] == {}  # what differs from the defaults
 
 
 def test_a_gate_makes_another_editor_and_another_gate_yet_another(editor):

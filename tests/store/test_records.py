@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 
 from augsal_transforms import Brightness, Color, Contrast
-from augsal_transforms.store.records import EditKey, decode, encode, image_hash, read_metadata
+from augsal_transforms.store.keys import EditKey, image_hash
+from augsal_transforms.store.records import decode, encode, read_metadata
 
 
 @pytest.fixture(scope="module")
@@ -109,19 +110,25 @@ def test_a_record_says_what_it_is_without_its_pixels(record, tmp_path):
     assert read_metadata(tmp_path / "record") is None
 
 
-def test_the_key_of_an_edit_never_changes_by_accident():
+KEY = {
+    **{"image": "00" * 32, "saliency_map": "11" * 32, "prompt": "a dög on a beach", "seed": 3},
+    **{"kind": "color", "color": "red", "alpha": 450},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "digest"),
+    [
+        (1, "14b158818d1c7cb73420224956e9c7ac5d85a61d4bb10c4a77861e82cd393bc6"),
+        (2, "04c4fb86732467de1d3b48ae6342852e3781fb323ac2fc2d27f44989819ed1c0"),
+    ],
+)
+def test_the_key_of_an_edit_never_changes_by_accident(schema, digest):
     """A changed digest orphans every store there is; change SCHEMA if it is meant."""
-    key = EditKey(
-        image="00" * 32,
-        saliency_map="11" * 32,
-        prompt="a dög on a beach",
-        seed=3,
-        editor={"model": "m", "calibration": "c", "dtype": "float32", "config": {"steps": 1, "guidance": "1.0"}},
-        kind="color",
-        color="red",
-        alpha=450,
-    )
-    assert key.digest() == "14b158818d1c7cb73420224956e9c7ac5d85a61d4bb10c4a77861e82cd393bc6"
+    config = {"steps": 1, "guidance": "1.0"}
+    editor = {"model": "m", "calibration": "c", "dtype": "float32", "config": config}
+    key = EditKey(**KEY, editor=editor, schema=schema)
+    assert key.digest() == digest
     assert key.filename == f"color-red+0450-{key.digest()[:16]}.safetensors"
 
 

@@ -74,7 +74,7 @@ def test_a_readonly_store_writes_nothing_and_must_exist(store, tmp_path):
     reader.put(key_of(picture(4), EDITS[0]), picture(4), edited(picture(4), EDITS[0]), source="four")
     assert sorted(store.folder.rglob("*")) == before
     assert len(reader.list_edits(picture(0))) == 4
-    with pytest.raises(FileNotFoundError, match=r"no store of edits at .*absent.*makes one"):
+    with pytest.raises(FileNotFoundError, match=r"no store of edits at .*absent.*augsal generate"):
         EditStore(tmp_path / "absent", readonly=True)
     assert not (tmp_path / "absent").exists()
 

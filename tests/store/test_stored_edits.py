@@ -242,7 +242,7 @@ def test_it_has_exactly_one_source_of_edits(store, editor, tmp_path):
 def test_a_real_edit_comes_back_as_it_was_made(bundled, tmp_path):
     from augsal_transforms.scenes.scenes import SceneDataset
     from augsal_transforms.store.identity import describe, editor_identity
-    from augsal_transforms.store.records import EditKey
+    from augsal_transforms.store.keys import EditKey
 
     sample = SceneDataset(1, seed=5)[0]
     edit, store = Contrast(1.4), EditStore(tmp_path)

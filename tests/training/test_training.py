@@ -113,7 +113,29 @@ def test_the_command_trains_saves_and_goes_on(sd1_folder, scenes, tmp_path):
     assert "house" in predictor.readouts.config.classes
 
 
+def test_a_checkpoint_that_is_broken_or_of_other_readouts_is_refused(editor, scenes, tmp_path):
+    training(editor, scenes, tmp_path, readout_steps=1, saliency_steps=1).run()
+    other = ReadoutTraining(
+        editor,
+        AnnotatedFolder(scenes, index=tmp_path / "index.json"),
+        tuple(f"class {n}" for n in range(len(AnnotatedFolder(scenes, index=tmp_path / "index.json").classes))),
+        TrainingConfig(**STEP),
+        width=8,
+        folder=tmp_path,
+    )
+    with pytest.raises(ValueError, match=r"readouts\.pt: .*other classes.*Remove the file"):
+        other.run()
+    (tmp_path / "readouts.pt").write_bytes((tmp_path / "readouts.pt").read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cannot go on from .*readouts\.pt"):
+        training(editor, scenes, tmp_path).run()
+    assert not list(tmp_path.glob("*.incomplete"))
+
+
 def test_numbers_that_cannot_be_are_refused():
+    with pytest.raises(TypeError, match="`workers` must be a whole number"):
+        TrainingConfig(workers=1.5)
+    with pytest.raises(ValueError, match="`head_rate` must be finite"):
+        TrainingConfig(head_rate=float("nan"))
     with pytest.raises(ValueError, match="`batch_size` must be 1 or more"):
         TrainingConfig(batch_size=0)
     with pytest.raises(ValueError, match="`schedule`"):

@@ -1,4 +1,4 @@
-"""The scenes that the bundled editor learns from, rendered once."""
+"""Render the training scenes of the bundled editor, once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from augsal_transforms.scenes.scenes import render_scene
 
-SEED = 1  # scenes of this series are for training the editor only
+SEED = 1  # series of the training scenes
 MAX_NAMED, GRID = 3, 16
 
 
 class CaptionedScenes(Dataset[dict[str, Any]]):
-    """What training needs of a scene: pixels, caption, and where each named object is on a 16×16 grid."""
+    """Pixels and caption of each scene, and the masks of its named objects on a 16×16 grid."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -36,16 +36,16 @@ class CaptionedScenes(Dataset[dict[str, Any]]):
         return {"image": scene.image, "caption": scene.caption, "words": words, "masks": (masks * 255).byte()}
 
 
-def render_pool(count: int, path: Path) -> dict[str, Any]:
-    """``image`` (N, 3, 128, 128) and ``masks`` (N, 3, 16, 16), uint8, with ``caption`` and ``words`` as lists."""
+def render_training_scenes(count: int, path: Path) -> dict[str, Any]:
+    """Render ``image`` (N, 3, 128, 128) and ``masks`` (N, 3, 16, 16), uint8, with lists of captions and words."""
     if path.exists():
         return torch.load(path, weights_only=True)
     loader = DataLoader(CaptionedScenes(count), batch_size=64, num_workers=2, collate_fn=_collate)
     batches = list(tqdm(loader, desc="rendering scenes"))
-    pool: dict[str, Any] = {key: torch.cat([batch[key] for batch in batches]) for key in ("image", "masks")}
-    pool |= {key: [entry for batch in batches for entry in batch[key]] for key in ("caption", "words")}
-    torch.save(pool, path)
-    return pool
+    scenes: dict[str, Any] = {key: torch.cat([batch[key] for batch in batches]) for key in ("image", "masks")}
+    scenes |= {key: [entry for batch in batches for entry in batch[key]] for key in ("caption", "words")}
+    torch.save(scenes, path)
+    return scenes
 
 
 def _collate(scenes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -54,5 +54,5 @@ def _collate(scenes: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def to_signed(images: Tensor) -> Tensor:
-    """uint8 → float32 in [−1, 1]."""
+    """Turn uint8 images into float32 in [−1, 1]."""
     return images.float() / 127.5 - 1

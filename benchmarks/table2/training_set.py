@@ -1,4 +1,4 @@
-"""Everything a small training needs, read once and kept in memory at the network's size: images, maps, edits."""
+"""Images, maps and edits for a small training, read once and kept in memory at the size of the network's input."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from table2.classical import CLASSICAL
-from table2.variants import Cell
 from torch import Tensor
 
 from augsal_transforms.data.fixations import count_fixations
@@ -16,24 +14,26 @@ from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.evaluation.leave_one_out import FixationDataset
-from augsal_transforms.store.records import image_hash, to_bytes
+from augsal_transforms.store.keys import image_hash, to_bytes
 from augsal_transforms.store.store import EditStore
+from table2.classical import CLASSICAL
+from table2.variants import Variant
 
 T = TypeVar("T")
-Pair = tuple[Tensor, Tensor]  # an image with its map, or an edited one with its mask
-Alternatives = list[list[Pair]]  # of each image, in 8 bits
+Pair = tuple[Tensor, Tensor]  # an image with its map, or an edited image with its mask
+Alternatives = list[list[Pair]]  # for each image the pairs that may replace it, uint8
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A training sample in 8 bits; stacked, a batch of them.
+    """A training sample as uint8 tensors, or a batch of samples stacked along a first axis.
 
     Attributes:
-        image: (3, S, S).
-        saliency_map: (1, S, S).
-        edited_image: (3, S, S).
-        edit_mask: (1, S, S), zeros where nothing was edited.
-        is_edited: (), bool.
+        image: Original or replaced image, (3, S, S).
+        saliency_map: Map of the image, (1, S, S).
+        edited_image: Edited image, (3, S, S); equal to ``image`` where nothing was edited.
+        edit_mask: Mask of the edit, (1, S, S); zeros where nothing was edited.
+        is_edited: Whether the sample was edited, (), bool.
     """
 
     image: Tensor
@@ -43,18 +43,18 @@ class Sample:
     is_edited: Tensor
 
 
-class TrainingPool:
+class TrainingSet:
     """Training images with their maps and all of their edits.
 
     Args:
         dataset: Images and maps.
-        size: Side of the network's input; everything is resized to it.
-        stores: Edits of these images, by the names that ``Cell.store`` gives them.
-        alternatives: What takes an image's and its map's place, by the augmentation that does it.
+        size: Side of the network's input in pixels; everything is resized to it.
+        stores: Stores of edits of these images, by name as in ``Variant.store``.
+        alternatives: Pairs that may replace an image and its map, by name of the augmentation.
 
     Raises:
-        ValueError: If a record cannot be read, or a store has no edit of any of these images: cells with edits
-            would be trained without them, and nobody would see it.
+        ValueError: If a record cannot be read, or a store has no edit of any of these images. Variants with edits
+            would otherwise be trained without them, and nobody would notice.
     """
 
     def __init__(
@@ -80,42 +80,43 @@ class TrainingPool:
                 self._edits[name].append(of_image)
         for name, store in stores.items():
             if not any(self._edits[name]):
-                raise ValueError(f"{store.folder} has no edit of these images; `augsal generate` makes them.")
+                raise ValueError(f"{store.folder} has no edit of these images. Fill it with `augsal generate`.")
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def draw(self, cell: Cell, index: int, generator: torch.Generator) -> Sample:
-        """A sample as a cell augments it.
+    def draw(self, variant: Variant, index: int, generator: torch.Generator) -> Sample:
+        """Draw the sample of an image as a variant augments it.
 
-        Whether comes first, then which, so that cells of other p edit some of the same samples alike.
+        The first draw decides whether the sample is augmented, the next ones choose the edit. Variants that differ in p
+        therefore make the same edits of the samples that both augment.
         """
         image, saliency_map = self.images[index], self.saliency_maps[index]
         edit_mask = torch.zeros_like(saliency_map)
-        if torch.rand((), generator=generator).item() >= cell.p:
+        if torch.rand((), generator=generator).item() >= variant.p:
             return Sample(image, saliency_map, image, edit_mask, torch.tensor(False))
-        if cell.uses_edits:
-            edited, edit_mask = self._draw_edit(cell, index, generator) or (image, edit_mask)
-            if cell.augmentation == "edits":
+        if variant.uses_edits:
+            edited, edit_mask = self._draw_edit(variant, index, generator) or (image, edit_mask)
+            if variant.augmentation == "edits":
                 return Sample(image, saliency_map, edited, edit_mask, edit_mask.gt(0).any())
             image = edited
-        elif cell.augmentation in CLASSICAL:
-            image, saliency_map = CLASSICAL[cell.augmentation](image, saliency_map, generator)
-        elif others := self.alternatives[cell.augmentation][index]:
-            image, saliency_map = _draw(others, generator)
+        elif variant.augmentation in CLASSICAL:
+            image, saliency_map = CLASSICAL[variant.augmentation](image, saliency_map, generator)
+        elif alternatives := self.alternatives[variant.augmentation][index]:
+            image, saliency_map = _draw(alternatives, generator)
         return Sample(image, saliency_map, image, torch.zeros_like(edit_mask), torch.tensor(False))
 
-    def _draw_edit(self, cell: Cell, index: int, generator: torch.Generator) -> Pair | None:
-        """First a kind, then one of its edits; ``None`` for an image that could not be edited."""
-        held = self._edits[cell.store][index]
-        kinds = [kind for kind in cell.kinds if kind in held]
+    def _draw_edit(self, variant: Variant, index: int, generator: torch.Generator) -> Pair | None:
+        """Draw a kind, then one of its edits; ``None`` if the image has no edit of the variant's kinds."""
+        by_kind = self._edits[variant.store][index]
+        kinds = [kind for kind in variant.kinds if kind in by_kind]
         if not kinds:
             return None
-        return _draw(held[_draw(kinds, generator)], generator)
+        return _draw(by_kind[_draw(kinds, generator)], generator)
 
 
 def read_edits(store: EditStore, image: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """All edits of an image: kind, edited image and edit mask at its own size.
+    """Yield kind, edited image and edit mask of every edit of an image, at the image's own size.
 
     Raises:
         ValueError: If a record cannot be read.
@@ -134,14 +135,14 @@ def _draw(choices: list[T], generator: torch.Generator) -> T:
 
 
 def shrink(picture: Tensor, size: int) -> Tensor:
-    """A picture (C, H, W), 8 bits or floats in [0, 1], as (C, size, size) in 8 bits."""
+    """Resize a picture (C, H, W), uint8 or float in [0, 1], to (C, size, size), uint8."""
     pixels = picture.float() / 255 if picture.dtype == torch.uint8 else picture
     return to_bytes(resize(pixels, (size, size)).clamp(0, 1))
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Images to measure on: at the network's size in 8 bits; maps and fixations in each image's own pixels."""
+    """Held-out images, uint8 at the size of the network's input, with maps and fixations at each image's own size."""
 
     images: list[Tensor]
     saliency_maps: list[Tensor]
@@ -149,13 +150,13 @@ class HeldOut:
 
     @classmethod
     def read(cls, dataset: FixationDataset, size: int) -> HeldOut:
-        """All images of a data set."""
+        """Read all images of a data set."""
         held_out = cls([], [], [])
         for index, name in enumerate(dataset.names):
             sample = dataset[index]
             image = to_rgb_image(sample["image"]).as_subclass(Tensor)
-            own = (image.shape[-2], image.shape[-1])
+            height_width = (image.shape[-2], image.shape[-1])
             held_out.images.append(shrink(image, size))
-            held_out.saliency_maps.append(to_bytes(to_saliency_map(sample["saliency_map"], own)))
-            held_out.fixation_maps.append(count_fixations(dataset.fixations(name), own).to(torch.int16))
+            held_out.saliency_maps.append(to_bytes(to_saliency_map(sample["saliency_map"], height_width)))
+            held_out.fixation_maps.append(count_fixations(dataset.fixations(name), height_width).to(torch.int16))
         return held_out

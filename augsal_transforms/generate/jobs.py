@@ -1,0 +1,116 @@
+"""The images of a data set as jobs, read ahead on threads within a bound on memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from augsal_transforms.data.captions import to_caption
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.images import read_image, read_size, to_rgb_image, to_saliency_map
+from augsal_transforms.editor.edits import Edit
+from augsal_transforms.faults import belongs_to_image
+from augsal_transforms.randomness import keyed_generator
+from augsal_transforms.store.keys import EditKey, image_hash
+
+THREADS = 4  # that read images, and that write records, while the editor edits
+AHEAD = 256_000_000  # bytes of images and maps that are read ahead
+_PIXEL = 3 + 4  # bytes of a pixel: RGB in uint8, the map in float32
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image to edit.
+
+    Attributes:
+        name: Its name in the data set.
+        image: (3, H, W) uint8.
+        saliency_map: (1, H, W) in [0, 1].
+        prompt: Its caption, or "".
+        edits: The edits by their keys.
+    """
+
+    name: str
+    image: Tensor
+    saliency_map: Tensor
+    prompt: str
+    edits: dict[EditKey, Edit]
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the image and its map."""
+        return _PIXEL * self.image.shape[-2] * self.image.shape[-1]
+
+
+@dataclass(frozen=True)
+class JobReader:
+    """Reads images of a data set as jobs.
+
+    Attributes:
+        files: The data set.
+        edits: The edits of every image, with ranges to draw from.
+        seed: Seed of the draws, and the editor's seed.
+        identity: ``editor_identity`` of the editor.
+        depth: Largest number of images that are read ahead.
+    """
+
+    files: SaliencyFolder
+    edits: Sequence[Edit]
+    seed: int
+    identity: dict[str, Any]
+    depth: int
+
+    def read_all(self, names: Iterable[str]) -> Iterator[tuple[str, Job | Exception]]:
+        """Every image as a job, or the error that it costs itself by.
+
+        Raises:
+            Exception: An error of the disk or the system, which the next image would raise as well.
+        """
+        pool, rest, total = ThreadPoolExecutor(THREADS), iter(names), 0
+        ahead = deque[tuple[str, int, Future[Job]]]()
+        try:
+            while True:
+                while (
+                    len(ahead) < self.depth and (total < AHEAD or not ahead) and (name := next(rest, None)) is not None
+                ):
+                    size = _bytes_of(self.files, name)
+                    total += size
+                    ahead.append((name, size, pool.submit(self.read, name)))
+                if not ahead:
+                    return
+                name, size, reading = ahead.popleft()
+                try:
+                    job: Job | Exception = reading.result()
+                except Exception as error:
+                    if not belongs_to_image(error):
+                        raise
+                    job = error.with_traceback(None)  # which holds the pixels
+                del reading
+                yield name, job
+                total -= size
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def read(self, name: str) -> Job:
+        """One image with its map, caption and drawn edits."""
+        image = to_rgb_image(read_image(self.files.images[name])).as_subclass(Tensor)
+        size = (image.shape[-2], image.shape[-1])
+        saliency_map = to_saliency_map(read_image(self.files.maps[name]), size).as_subclass(Tensor)
+        prompt, pixels = to_caption(self.files.captions.get(name, ""), f"caption of {name}"), image_hash(image)
+        drawn = [edit.draw(keyed_generator("generate", self.seed, pixels, n)) for n, edit in enumerate(self.edits)]
+        keys = EditKey.of_each(pixels, saliency_map, prompt, drawn, seed=self.seed, editor=self.identity)
+        return Job(name, image, saliency_map, prompt, dict(zip(keys, drawn, strict=True)))
+
+
+def _bytes_of(files: SaliencyFolder, name: str) -> int:
+    """Memory that an image and its map will take, from the image's header; 0 where it cannot be read."""
+    try:
+        height, width = read_size(files.images[name])
+    except ValueError:  # the reader finds it again, and notes it
+        return 0
+    return _PIXEL * height * width

@@ -1,0 +1,76 @@
+"""The JSON of a record: which fields it has, and the check that each of them is what it must be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from augsal_transforms.photometry import PROPERTIES
+from augsal_transforms.store.keys import COLOR, HASH, KIND, MAX_ALPHA, SCHEMA
+
+MAX_SIDE = 16383  # pixels: the longest side of a WebP image, so of an edit's rectangle
+
+# The fields that a record takes from an ``EditedImage`` and gives back to it.
+RESULT_FIELDS = (
+    *("kind", "color", "word", "region_source", "strength", "bound_by"),
+    *("properties_before", "properties_after", "seed"),
+)
+
+
+def _is_integer(value: Any, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_is_integer(n, 0, MAX_SIDE * 4096) for n in value)
+
+
+def _are_properties(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == set(PROPERTIES) and all(map(_is_number, value.values()))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "schema": lambda value: _is_integer(value, 1, SCHEMA),
+    "image": lambda value: _is_text(value) and bool(HASH.fullmatch(value)),
+    "saliency_map": lambda value: _is_text(value) and bool(HASH.fullmatch(value)),
+    "prompt": _is_text,
+    "source": _is_text,
+    "word": _is_text,
+    "bound_by": _is_text,
+    "region_source": lambda value: value in ("word", "saliency_map"),
+    "kind": lambda value: _is_text(value) and bool(KIND.fullmatch(value)),
+    "color": lambda value: _is_text(value) and bool(COLOR.fullmatch(value)),
+    "seed": lambda value: _is_integer(value, -(2**63), 2**64 - 1),
+    "alpha": lambda value: _is_integer(value, 1 - MAX_ALPHA, MAX_ALPHA - 1),
+    "strength": lambda value: _is_number(value) and 0 <= value <= 1,
+    "properties_before": _are_properties,
+    "properties_after": _are_properties,
+    "editor": lambda value: isinstance(value, dict),
+    "place": _is_pair,
+    "size": lambda value: _is_pair(value) and (value == [0, 0] or 0 < min(value) <= max(value) <= MAX_SIDE),
+}
+
+
+def check_metadata(content: Any) -> dict[str, Any]:
+    """The metadata of a record, every field of the right type and in its range.
+
+    Raises:
+        ValueError: If it is anything else; the field is named.
+    """
+    if not isinstance(content, dict):
+        raise ValueError("A record's metadata must be a JSON object.")
+    for name, is_valid in _FIELDS.items():
+        if name not in content:
+            raise ValueError(f"A record's metadata must have `{name}`.")
+        if not is_valid(content[name]):
+            raise ValueError(f"`{name}` of a record has a wrong type or is out of range, got {content[name]!r:.80}.")
+    return content
