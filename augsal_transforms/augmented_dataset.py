@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-import PIL.Image
-import torch
 from torch import Tensor
-from torch.utils.data import Dataset
-from torchvision.transforms.v2 import functional
+from torch.utils.data import Dataset, IterableDataset
 
+from augsal_transforms.pipelines import check_pipelines, image_like, mask_like
+from augsal_transforms.randomness import GLOBAL_GENERATORS, GlobalState
+from augsal_transforms.sample import is_picture
+from augsal_transforms.sample_keys import SampleKeys, describe_sample
+from augsal_transforms.sharing import SharedNumbers
 from augsal_transforms.transform import SaliencyDiffusionAugment
 
 
 class AugmentedDataset(Dataset[dict[str, Any]]):
     """A data set whose pipeline transforms the image alone, augmented before that pipeline.
 
-    Both images see the same random draws of ``image_transform``, both maps those of
-    ``saliency_transform``: torch's, numpy's and Python's generators are replayed.
+    All four pictures are transformed from one state of torch's, NumPy's and Python's global generators, so that they
+    see the same draws. When the first sample is read, a test pattern goes through both pipelines: refused are
+    pipelines that draw from a generator of their own, and two that move a picture differently.
 
     Args:
-        dataset: Raw samples: dicts with ``image`` and ``saliency_map``, or tuples that begin with them; what
-            else a tuple holds is handed on as ``rest``.
+        dataset: Raw samples: dicts with ``image`` and ``saliency_map``, or tuples that begin with them; the other items
+            of a tuple are handed on as ``rest``.
         augment: The augmentation.
         image_transform: Applied to ``image`` and ``edited_image``, both given as RGB in the kind (PIL,
             array or tensor) that ``dataset`` gives.
-        saliency_transform: Applied to ``saliency_map``, given as it is, and to ``edit_mask``, given in the
-            same kind and range (16 bits for 16-bit maps).
+        saliency_transform: Applied to ``saliency_map``, given as it is, and to ``edit_mask``, given in the kind, size
+            and scale of the map (up to 255 for 8 bits, 65,535 for 16, 1 for floats up to 1).
+        keys: Names or positions in a raw sample, as for ``SaliencyDiffusionAugment``; ``None`` takes the
+            augmentation's. A tuple's become the contract's names.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        ValueError: At the first sample, for pipelines that the four pictures cannot go through alike.
     """
 
     def __init__(
@@ -40,65 +46,72 @@ class AugmentedDataset(Dataset[dict[str, Any]]):
         *,
         image_transform: Callable[[Any], Any] | None = None,
         saliency_transform: Callable[[Any], Any] | None = None,
+        keys: Mapping[str, str | int] | None = None,
     ) -> None:
+        if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
+            raise TypeError(f"`dataset` must give samples by index, got {type(dataset).__name__}.")
+        if not isinstance(augment, SaliencyDiffusionAugment):
+            raise TypeError(f"`augment` must be a SaliencyDiffusionAugment, got {type(augment).__name__}.")
+        for name, transform in (("image_transform", image_transform), ("saliency_transform", saliency_transform)):
+            if transform is not None and not callable(transform):
+                raise TypeError(f"`{name}` must be callable or None, got {type(transform).__name__}.")
         self.dataset, self.augment = dataset, augment
         self.image_transform, self.saliency_transform = image_transform, saliency_transform
+        self.keys = augment.keys if keys is None else SampleKeys.of(keys)
+        self._is_checked = SharedNumbers()  # once for all workers
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        raw = self.dataset[index]
-        if isinstance(raw, (tuple, list)):
-            raw = {"image": raw[0], "saliency_map": raw[1], **({"rest": tuple(raw[2:])} if len(raw) > 2 else {})}
-        sample: dict[str, Any] = self.augment({"image_id": index, **raw})
-        for keys, transform, like in (
-            (("image", "edited_image"), self.image_transform, raw["image"]),
-            (("saliency_map", "edit_mask"), self.saliency_transform, raw["saliency_map"]),
-        ):
-            if transform is None:
-                continue
-            state = _random_state()
-            for key in keys:
-                with _replayed(state, keep=key == keys[0]):
-                    sample[key] = transform(like if key == "saliency_map" else _as_given(sample[key], like))
-        return sample
+        with GLOBAL_GENERATORS:
+            raw = self.dataset[index]
+        sample, keys = self._as_dict(raw)
+        row = keys.read(sample)
+        needed = ["image"] if self.augment.predictor else ["image", "saliency_map"]
+        if lacking := [role for role in needed if role not in row]:
+            raise TypeError(
+                f"A sample of `dataset` must have {keys.describe()}, got {describe_sample(raw)} without "
+                f"{' and '.join(lacking)}. Where they have other names, give `keys`; where there are no maps, give the "
+                "augmentation a `predictor`."
+            )
+        (leaves,) = self.augment.augment_rows([{"image_id": index, **row}], keys)
+        given = {"saliency_map": leaves["saliency_map"].as_subclass(Tensor), **row}
+        with GLOBAL_GENERATORS:
+            self._check_once(given["image"], given["saliency_map"])
+            self._transform(leaves, given["image"], given["saliency_map"])
+        augmented: dict[str, Any] = keys.write(sample, leaves)
+        return augmented
 
+    def _as_dict(self, raw: Any) -> tuple[Mapping[str, Any], SampleKeys]:
+        """A raw sample as a dict, and the keys that it then has."""
+        if is_picture(raw):
+            raw = (raw,)
+        if isinstance(raw, Mapping) or not isinstance(raw, (tuple, list)):
+            return raw, self.keys
+        row = self.keys.read(raw)
+        if hasattr(raw, "_asdict") and not self.keys.holds_positions:
+            return raw._asdict(), self.keys
+        used = self.keys.positions
+        rest = tuple(item for place, item in enumerate(raw) if place not in used)
+        return {**row, **({"rest": rest} if rest else {})}, SampleKeys.of(None)
 
-def _as_given(picture: Tensor, like: Any) -> Any:
-    """A picture in the kind and range of the one a data set gave."""
-    if isinstance(like, PIL.Image.Image):
-        if like.mode.startswith("I"):
-            return PIL.Image.fromarray((picture[0] * 65535).round().numpy().astype(np.uint16))
-        return functional.to_pil_image(picture)
-    integer = not (like.dtype.is_floating_point if isinstance(like, Tensor) else like.dtype.kind == "f")
-    if picture.is_floating_point() and (integer or like.max() > 1):
-        eight_bits = like.dtype in (np.uint8, torch.uint8) or not integer
-        picture = picture * (255 if eight_bits else 65535)
-    picture = (picture.round() if integer else picture).as_subclass(Tensor)
-    if isinstance(like, Tensor):
-        return picture.to(like.dtype)
-    array = picture.numpy().astype(like.dtype)
-    return array[0] if like.ndim == 2 and len(array) == 1 else np.moveaxis(array, 0, -1)
+    def _check_once(self, image: Any, saliency_map: Any) -> None:
+        if not self._is_checked.values[0] and (self.image_transform or self.saliency_transform):
+            check_pipelines(self.image_transform, self.saliency_transform, image, saliency_map)
+        self._is_checked.values[0] = 1
 
-
-def _random_state() -> tuple[Any, Any, Any]:
-    return torch.get_rng_state(), np.random.get_state(), random.getstate()
-
-
-@contextmanager
-def _replayed(state: tuple[Any, Any, Any], *, keep: bool) -> Iterator[None]:
-    """Run from a random state; go on from where the block leaves it, or from where it was before."""
-    before = _random_state()
-    _restore(state)
-    try:
-        yield
-    finally:
-        if not keep:
-            _restore(before)
-
-
-def _restore(state: tuple[Any, Any, Any]) -> None:
-    torch.set_rng_state(state[0])
-    np.random.set_state(state[1])
-    random.setstate(state[2])
+    def _transform(self, leaves: dict[str, Any], image: Any, saliency_map: Any) -> None:
+        """Transform all pictures of a sample from one random state; the draws go on where the image's end."""
+        start = GlobalState()
+        if self.saliency_transform:
+            leaves["edit_mask"] = self.saliency_transform(mask_like(leaves["edit_mask"], saliency_map))
+            start.restore()
+            leaves["saliency_map"] = self.saliency_transform(saliency_map)
+        after_map = GlobalState()
+        if self.image_transform:
+            for key in ("edited_image", "image"):
+                start.restore()
+                leaves[key] = self.image_transform(image_like(leaves[key], image))
+        if GlobalState() == start:  # without draws for the image, those for the map are the sample's
+            after_map.restore()

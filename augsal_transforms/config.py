@@ -79,5 +79,5 @@ class EditConfig:
             raise ValueError(f"`guidance` must be finite, got {self.guidance!r}.")
         if not self.max_std >= 0:
             raise ValueError(f"`max_std` must be 0 or more (`math.inf` for no bound), got {self.max_std!r}.")
-        if self.pivot not in ("gamma", "mean"):
+        if not isinstance(self.pivot, str) or self.pivot not in ("gamma", "mean"):
             raise ValueError(f"`pivot` must be 'gamma' or 'mean', got {self.pivot!r}.")

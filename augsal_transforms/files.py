@@ -58,7 +58,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
         os.replace(beside, path)  # noqa: PTH105 - a link at `path` is replaced, not followed
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # the error that is raised says more
+            beside.unlink(missing_ok=True)
         raise
 
 
@@ -192,7 +193,7 @@ def server_time(folder: Path) -> float:
         finally:
             os.close(descriptor)
     finally:
-        probe.unlink(missing_ok=True)
+        retry(lambda: probe.unlink(missing_ok=True))
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -1,8 +1,7 @@
-"""SaliencyDiffusionAugment, the one line in a Compose."""
+"""SaliencyDiffusionAugment, the one line in a Compose: one coin toss, then an edit from the editor or the store."""
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,34 +11,38 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from augsal_transforms.data.images import to_rgb_image
+from augsal_transforms.edit_sources import ChosenSample, LiveEdits, StoreEdits, Unedited, check_worker
 from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.editor.edits import DEFAULT_EDITS, Edit
+from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.results import EditedImage
-from augsal_transforms.randomness import keyed_generator
+from augsal_transforms.randomness import check_chance, check_integer, keyed_generator
 from augsal_transforms.readouts.predictor import SaliencyPredictor
 from augsal_transforms.sample import (
     PICTURES,
     edited_leaves,
     is_picture,
     read_caption,
+    read_image,
     read_image_id,
     read_map,
+    split_batch,
     unedited_leaves,
 )
+from augsal_transforms.sample_keys import SampleKeys, describe_sample
+from augsal_transforms.sharing import OwnLock, SharedNumbers, Tally
 from augsal_transforms.store.store import EditStore
-from augsal_transforms.store.stored import draw_stored
 
 _LONE_IMAGE = (
-    "SaliencyDiffusionAugment needs an image with its saliency map: a dict with 'image' and 'saliency_map', or an "
-    "(image, saliency_map) tuple, got {}. For a pipeline that transforms the image alone, wrap the data set: "
+    "SaliencyDiffusionAugment needs an image with its saliency map: a dict with {}, or an (image, saliency_map) tuple, "
+    "got {}. Where a sample has other names for them, say so: keys={{'image': 'img', 'saliency_map': 'label'}}. For a "
+    "pipeline that transforms the image alone, wrap the data set: "
     "AugmentedDataset(dataset, augment, image_transform=..., saliency_transform=...)."
 )
 _EMPTY_MAP = "`saliency_map` is all zeros."
 
 
 class SaliencyDiffusionAugment(v2.Transform):
-    """Add an edited copy of the image to a sample: what to see changed, and by how much is recorded (Sec. 5.3).
+    """Add a copy of the image with one salient region edited to a sample, and record the edit (Sec. 5.3).
 
     Put it first in the Compose. In: a dict with ``image``, ``saliency_map`` and, optionally, ``prompt``
     and ``image_id``; or an ``(image, saliency_map)`` tuple, to which one dict is appended. Out, edited or
@@ -47,32 +50,40 @@ class SaliencyDiffusionAugment(v2.Transform):
 
     - ``edited_image``: ``tv_tensors.Image``, equal to ``image`` where nothing was edited;
     - ``edit_mask``: ``EditMask`` (1, H, W) float32 in [0, 1], zeros where nothing was edited;
-    - ``is_edited``: bool tensor (); ``edit_kind``, ``edit_alpha``, ``edit_word``: what was done.
+    - ``is_edited``: bool tensor ();
+    - ``edit_kind``, ``edit_color``, ``edit_word``: str, ``"none"``, ``""`` and ``""`` where nothing was edited;
+    - ``edit_alpha``, ``edit_strength``: float32 tensors (), α as asked for and the part of it in [0, 1] that was
+      allowed; both 0 where nothing was edited.
 
-    Kind and strength come from a private generator, so no other transform's draws move. With a ``seed`` it
-    is keyed on (seed, epoch, image id): the same for any number of workers; call ``set_epoch`` once an epoch.
+    Kind and strength come from a private generator, so no other transform's draws move. With a ``seed`` it is keyed on
+    (seed, epoch, image id): the same for any number of workers and threads; call ``set_epoch`` once an epoch.
 
-    Give exactly one of ``editor``, which edits as samples come, and ``store``, from which edits made before
-    are read: no diffusion library is imported, and any number of workers can.
+    ``RandAugment``, ``AutoAugment``, ``TrivialAugmentWide`` and ``AugMix`` refuse such a sample, because they would
+    move the images without the maps. Use the v2 transforms that they choose from: ``v2.ColorJitter``,
+    ``v2.RandomPosterize``, ``v2.RandomEqualize``, ``v2.RandomAffine`` and so on act on all four pictures alike.
 
     Args:
-        editor: ``"bundled"``, ``"sd-v1-5"``, a folder, a hub id, or a ``SaliencyEditor``.
-        store: An ``EditStore`` or its folder. Kind, then strength, are drawn uniformly from what it holds
-            for the image; an image that it holds nothing for is kept unedited, and counted.
-        p: Chance that a sample is edited, as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
-        edits: The kinds to choose from, uniformly, each with its strength or range of strengths; ``None``:
-            all three with an editor. A store's edits were chosen when it was filled.
-        seed: Seeds the draws; ``None`` follows torch's seed, which differs between workers, without
+        editor: ``"bundled"``, ``"sd-v1-5"``, a folder, a hub id, or a ``SaliencyEditor``, which edits as samples come.
+        store: An ``EditStore`` or its folder, with edits made before; give it or ``editor``. No diffusion library is
+            imported, and any number of workers can read it. Kind, then α, are drawn uniformly from the edits of the
+            image; an image without one is kept unedited, and counted.
+        p: Chance that a sample is edited, in [0, 1], as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
+        edits: Kinds to choose from, uniformly, each with its α or range of α; ``None`` is all three. Only with
+            ``editor``: a store's edits were chosen when it was filled.
+        seed: Seed of the draws; ``None`` follows torch's seed, which differs between workers, without
             consuming from it.
-        on_error: ``"keep"`` returns a sample that cannot be edited unedited, counted in ``counts`` and
-            warned of once per cause; ``"raise"`` raises. What is wrong with the pipeline or the editor
-            rather than with a sample is raised in any case.
-        predictor: A ``SaliencyPredictor``: a dict without a ``saliency_map`` gets its map, and every sample
-            another key, ``is_predicted`` (bool tensor ()), that says whether it did.
+        on_error: ``"keep"`` returns a sample whose edit fails unedited, counted in ``counts`` and warned of once per
+            cause; ``"raise"`` raises. Raised in any case: a map or image that is none, because nothing may stand in
+            for a target; errors of the pipeline or the system; and a run whose first 50 edits all fail.
+        predictor: A ``SaliencyPredictor``. A dict without a ``saliency_map`` gets its map, and every sample
+            one more key, ``is_predicted`` (bool tensor ()), that is true for such a map.
+        keys: Names that a sample has for what is read, such as ``{"image": "img", "saliency_map": "label", "prompt":
+            "caption", "image_id": "id"}``; for tuples positions, such as ``{"prompt": 2}``. Added keys keep their
+            names.
 
     Attributes:
-        counts: How many samples were edited, left as they are by chance, and kept, by cause. In a
-            worker process it counts that worker's samples.
+        counts: Number of samples that were ``"edited"``, ``"edited without a word"``, left ``"by chance"``, or kept, by
+            cause. In a worker process it counts that worker's samples.
 
     Raises:
         TypeError: For a lone image, where the augmentation could only be a silent no-op.
@@ -89,44 +100,45 @@ class SaliencyDiffusionAugment(v2.Transform):
         seed: int | None = None,
         on_error: Literal["keep", "raise"] = "keep",
         predictor: SaliencyPredictor | None = None,
+        keys: Mapping[str, str | int] | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"`p` must lie in [0, 1], got {p!r}.")
         if (editor is None) == (store is None):
             raise TypeError("Give exactly one of `editor` and `store`: edits are either made now or were made before.")
         if store is not None and edits is not None:
             raise TypeError("`edits` goes with `editor`; a store's kinds and strengths are those it was filled with.")
-        edits = DEFAULT_EDITS if edits is None else edits
-        if not edits or not all(isinstance(edit, Edit) for edit in edits):
-            raise TypeError(f"`edits` must hold at least one of Contrast, Brightness, Color, got {edits!r}.")
         if on_error not in ("keep", "raise"):
             raise ValueError(f"`on_error` must be 'keep' or 'raise', got {on_error!r}.")
-        self.p, self.edits, self.seed, self.on_error = p, tuple(edits), seed, on_error
-        self.counts: Counter[str] = Counter()
-        if not isinstance(editor, (str, Path, SaliencyEditor, type(None))):
-            raise TypeError(f"`editor` must be a name, a folder or a SaliencyEditor, got {type(editor).__name__}.")
-        if not isinstance(store, (str, Path, EditStore, type(None))):
-            raise TypeError(f"`store` must be a folder or an EditStore, got {type(store).__name__}.")
-        self._store = EditStore(store, readonly=True) if isinstance(store, (str, Path)) else store
         if not isinstance(predictor, (SaliencyPredictor, type(None))):
             raise TypeError(f"`predictor` must be a SaliencyPredictor, got {type(predictor).__name__}.")
-        self.predictor = predictor
-        self._editor = str(editor) if isinstance(editor, Path) else editor
-        self._calls = 0
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # persistent workers see it change
+        self.p, self.on_error, self.predictor = check_chance(p), on_error, predictor
+        self.seed = None if seed is None else check_integer("seed", seed)
+        self.keys = SampleKeys.of(keys)
+        self._source: LiveEdits | StoreEdits = StoreEdits(store) if editor is None else LiveEdits(editor, edits)
+        self._calls, self._lock = 0, OwnLock()
+        self._epoch, self._tally = SharedNumbers(), Tally()
 
     def extra_repr(self) -> str:
-        """Shown by ``print``."""
-        rest = f"seed={self.seed}, on_error={self.on_error!r}"
-        if self._store is not None:
-            return f"store={str(self._store.folder)!r}, p={self.p}, {rest}"
-        name = self._editor.name if isinstance(self._editor, SaliencyEditor) else self._editor
-        return f"editor={name!r}, p={self.p}, edits={self.edits}, {rest}"
+        """The arguments, for ``print``."""
+        return f"{self._source!r}, p={self.p}, seed={self.seed}, on_error={self.on_error!r}"
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the draws of an epoch, in every worker; with a seed, epochs repeat unless this is called."""
-        self._epoch.fill_(epoch)
+        """Choose the draws of an epoch, in every worker; with a seed, epochs repeat unless this is called.
+
+        Args:
+            epoch: Number of the epoch, 0 or more.
+        """
+        self._epoch.values[0] = check_integer("epoch", epoch, low=0)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Number of samples by what became of them."""
+        return self._tally.counts
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The edits to choose from; none with a store."""
+        return self._source.edits if isinstance(self._source, LiveEdits) else ()
 
     @property
     def editor(self) -> SaliencyEditor:
@@ -135,159 +147,107 @@ class SaliencyDiffusionAugment(v2.Transform):
         Raises:
             AttributeError: If edits come from a store.
         """
-        if self._editor is None:
+        if not isinstance(self._source, LiveEdits):
             raise AttributeError("This augmentation reads its edits from a store and has no editor.")
-        if isinstance(self._editor, str):
-            self._editor = SaliencyEditor.from_pretrained(self._editor)
-        check_worker(self._editor.model.device, torch.cuda._is_in_bad_fork())
-        return self._editor
+        return self._source.load()
 
     def forward(self, *inputs: Any) -> Any:
         """Augment one sample."""
         sample = inputs[0] if len(inputs) == 1 else inputs
-        if isinstance(sample, Mapping):
-            if self._lacking(sample):
-                raise TypeError(_LONE_IMAGE.format(f"a dict with the keys {sorted(map(str, sample))}"))
-            return {**sample, **self._augment([sample])[0]}
-        if isinstance(sample, (tuple, list)) and len(sample) >= 2 and is_picture(sample[0]) and is_picture(sample[1]):
-            (added,) = self._augment([{"image": sample[0], "saliency_map": sample[1]}])
-            pair = (added.pop("image"), added.pop("saliency_map"))
-            return type(sample)((*pair, *sample[2:], added))
-        raise TypeError(_LONE_IMAGE.format(type(sample).__name__))
+        if not isinstance(sample, (Mapping, tuple, list)):
+            raise TypeError(_LONE_IMAGE.format(self.keys.describe(), type(sample).__name__))
+        row = self.keys.read(sample)
+        is_pair = "image" in row and ("saliency_map" in row or (self.predictor and isinstance(sample, Mapping)))
+        if not is_pair or not (isinstance(sample, Mapping) or all(map(is_picture, list(row.values())[:2]))):
+            raise TypeError(_LONE_IMAGE.format(self.keys.describe(), describe_sample(sample)))
+        return self.keys.write(sample, self.augment_rows([row], self.keys)[0])
 
-    def batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+    def batch(self, batch: Mapping[str, Any], *, keys: Mapping[str, str | int] | None = None) -> dict[str, Any]:
         """Augment a collated batch where the editor is, in one go: on the GPU, after the loader.
 
         Args:
-            batch: ``image`` (B, 3, H, W), ``saliency_map`` (B, 1, H, W) and, optionally, ``prompt`` and
-                ``image_id`` (lists or tensors of length B), before Normalize. With a ``predictor`` a batch
-                without maps gets them from it.
+            batch: A batch before Normalize: ``image`` (B, 3, H, W), ``saliency_map`` (B, 1, H, W) and, optionally,
+                ``prompt`` and ``image_id`` (lists or tensors of length B). With a ``predictor`` a batch without maps
+                gets them from it.
+            keys: Names in the batch; ``None`` takes the transform's.
 
         Returns:
             The batch with the same keys as a sample, each of length B, the pictures on the images' device.
         """
-        if lacking := self._lacking(batch):
-            raise TypeError(f"`batch` must have 'image' and 'saliency_map', lacks {', '.join(lacking)}.")
-        keys = [key for key in ("image", "saliency_map", "prompt", "image_id") if key in batch]
-        device, rows = batch["image"].device, [{key: batch[key][n] for key in keys} for n in range(len(batch["image"]))]
-        added = torch.utils.data.default_collate(self._augment(rows))
+        names = self.keys if keys is None else SampleKeys.of(keys)
+        columns = names.read(batch)
+        needed = ["image"] if self.predictor else ["image", "saliency_map"]
+        if lacking := [role for role in needed if role not in columns]:
+            raise TypeError(f"`batch` must have {names.describe()}, lacks {', '.join(lacking)}.")
+        added = torch.utils.data.default_collate(self.augment_rows(split_batch(columns), names))
+        device = columns["image"].device
         moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in added.items()}
         # Collation drops the types by which later v2 transforms know what to do with a picture.
-        return {**batch, **{key: PICTURES[key](value) if key in PICTURES else value for key, value in moved.items()}}
+        typed = {key: PICTURES[key](value) if key in PICTURES else value for key, value in moved.items()}
+        return dict(names.write(batch, typed))
 
-    def _lacking(self, sample: Mapping[str, Any]) -> list[str]:
-        needed = ["image"] if self.predictor else ["image", "saliency_map"]
-        return [key for key in needed if key not in sample]
+    def augment_rows(self, rows: Sequence[Mapping[str, Any]], keys: SampleKeys) -> list[dict[str, Any]]:
+        """The leaves of several samples; those that a map or an edit is made for go through the networks together.
 
-    def _augment(self, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Leaves for each sample; those that a map or an edit is made for go through the networks together."""
-        images = [to_rgb_image(sample["image"]) for sample in samples]
-        predicted = self._predict(samples, images)
-        leaves, jobs = [], []
-        for n, (sample, image) in enumerate(zip(samples, images, strict=True)):
-            saliency_map, cause = read_map(predicted[n] if n in predicted else sample["saliency_map"], image)
+        Args:
+            rows: Each sample's values by role.
+            keys: The samples' own names of the roles, for messages.
+        """
+        images = [read_image(row["image"]) for row in rows]
+        predicted = self._predict(rows, images)
+        leaves, chosen, samples = [], [], []
+        for n, (row, image) in enumerate(zip(rows, images, strict=True)):
+            image_id = read_image_id(row, image)
+            saliency_map = read_map(predicted[n] if n in predicted else row["saliency_map"], image, image_id)
+            caption = read_caption(row, keys) if self._source.needs_captions else ""
             leaves.append(unedited_leaves(image, saliency_map))
             if self.predictor:
                 leaves[-1]["is_predicted"] = torch.tensor(n in predicted)
-            if self._store is not None:
-                self._read(self._store, leaves[-1], cause, read_image_id(sample, image))
-                continue
-            edit, seed = self._draw(read_image_id(sample, image))
-            if cause:
-                self._keep(cause)
-            elif edit is None or edit.is_null:
-                self.counts["by chance"] += 1
+            generator = self._toss(image_id)
+            if generator is None:
+                self._tally.add("by chance")
             elif not saliency_map.max():
                 self._keep(_EMPTY_MAP)
             else:
-                jobs.append((leaves[-1], read_caption(sample), edit, seed))
-        if jobs:
-            self._edit(jobs)
+                plain = image.as_subclass(Tensor), saliency_map.as_subclass(Tensor)
+                chosen.append(leaves[-1])
+                samples.append(ChosenSample(*plain, caption, generator))
+        for leaf, outcome in zip(chosen, self._source.edit(samples), strict=True):
+            self._take(leaf, outcome)
         return leaves
 
-    def _predict(self, samples: Sequence[Mapping[str, Any]], images: Sequence[Tensor]) -> dict[int, Tensor]:
+    def _predict(self, rows: Sequence[Mapping[str, Any]], images: Sequence[Tensor]) -> dict[int, Tensor]:
         """The predictor's maps of the samples that have none, by their place."""
-        lacking = [n for n, sample in enumerate(samples) if "saliency_map" not in sample]
+        lacking = [n for n, row in enumerate(rows) if "saliency_map" not in row]
         if self.predictor is None or not lacking:
             return {}
         check_worker(self.predictor.model.device, torch.cuda._is_in_bad_fork())
-        self.counts["map predicted"] += len(lacking)
+        self._tally.add("map predicted", len(lacking))
         return dict(zip(lacking, self.predictor.predict([images[n].as_subclass(Tensor) for n in lacking]), strict=True))
 
-    def _draw(self, image_id: str) -> tuple[Edit | None, int]:
-        """The edit of a sample, or ``None``, and the seed of its pixels."""
-        generator = self._generator(image_id)
-        if torch.rand((), generator=generator).item() >= self.p:
-            return None, 0
-        kind = self.edits[int(torch.randint(len(self.edits), (), generator=generator))]
-        return kind.draw(generator), int(torch.randint(2**31, (), generator=generator))
-
-    def _generator(self, image_id: str) -> torch.Generator:
+    def _toss(self, image_id: str) -> torch.Generator | None:
+        """The coin toss: the generator of a sample's further draws, or ``None`` where the sample stays as it is."""
+        epoch = self._epoch.values.item()
         if self.seed is None:
-            self._calls += 1
-            return keyed_generator(torch.initial_seed(), self._epoch.item(), self._calls, image_id)
-        return keyed_generator(self.seed, self._epoch.item(), image_id)
-
-    def _read(self, store: EditStore, leaves: dict[str, Any], cause: str, image_id: str) -> None:
-        """Take one of the edits that a store holds for a sample, in place; what has none is kept and counted."""
-        generator = self._generator(image_id)
-        if cause:
-            self._keep(cause)
-        elif torch.rand((), generator=generator).item() >= self.p:
-            self.counts["by chance"] += 1
-        elif not leaves["saliency_map"].max():
-            self._keep(_EMPTY_MAP)
+            with self._lock:
+                self._calls += 1
+                generator = keyed_generator(torch.initial_seed(), epoch, self._calls, image_id)
         else:
-            drawn = draw_stored(store, leaves["image"].as_subclass(Tensor), generator)
-            if isinstance(drawn, str):
-                self._keep(drawn)
-            else:
-                self._take(leaves, drawn)
+            generator = keyed_generator(self.seed, epoch, image_id)
+        return generator if torch.rand((), generator=generator).item() < self.p else None
 
-    def _edit(self, jobs: list[tuple[dict[str, Any], str, Edit, int]]) -> None:
-        """Edit the samples drawn for it, in place; those that cannot be are kept and counted."""
-        editor = self.editor  # a worker that must not run it is told so, whatever `on_error` says
-        try:
-            results: list[EditedImage] = editor.edit(
-                [leaves["image"].as_subclass(Tensor) for leaves, *_ in jobs],
-                [leaves["saliency_map"].as_subclass(Tensor) for leaves, *_ in jobs],
-                [caption for _, caption, *_ in jobs],
-                [edit for *_, edit, _ in jobs],
-                seed=[seed for *_, seed in jobs],
-            )
-        except (ValueError, FloatingPointError) as error:
-            results, cause = [], f"the editor failed: {error}"
-        if not results and len(jobs) > 1:  # one bad sample costs one sample
-            for job in jobs:
-                self._edit([job])
-            return
-        if not results:
-            self._keep(cause)
-            return
-        for (leaves, *_), result in zip(jobs, results, strict=True):
-            self._take(leaves, result)
-
-    def _take(self, leaves: dict[str, Any], result: EditedImage) -> None:
-        if result.is_edited:
-            self.counts["edited"] += 1
-            leaves.update(edited_leaves(result))
+    def _take(self, leaves: dict[str, Any], outcome: EditedImage | Unedited) -> None:
+        """Put an edit into a sample's leaves, and count it."""
+        if isinstance(outcome, EditedImage):
+            leaves.update(edited_leaves(outcome))
+            self._tally.succeed("edited" if outcome.word else "edited without a word")
+        elif outcome.cause:
+            self._keep(outcome.cause, outcome.error)
         else:
-            self._keep("nothing to edit: no word's attention meets the saliency map.")
+            self._tally.add("by chance")
 
-    def _keep(self, cause: str) -> None:
+    def _keep(self, cause: str, error: Exception | None = None) -> None:
+        """Leave a sample as it is, or refuse to."""
         if self.on_error == "raise":
-            raise ValueError(f"A sample cannot be edited: {cause}")
-        if not self.counts[cause]:
-            warnings.warn(
-                f"A sample is kept unedited: {cause} More of the kind are only counted, in `counts`.", stacklevel=2
-            )
-        self.counts[cause] += 1
-
-
-def check_worker(device: torch.device, in_bad_fork: bool) -> None:
-    """Refuse to run a CUDA editor in a forked worker, where CUDA cannot be initialised again."""
-    if device.type == "cuda" and in_bad_fork:
-        raise RuntimeError(
-            "The editor is on CUDA and this is a forked data loader worker. Fill a store once and read edits from it, "
-            "or call `augment.batch(batch)` on the GPU after collation, or use `num_workers=0`."
-        )
+            raise ValueError(f"A sample cannot be edited: {cause}") from error
+        self._tally.fail(cause, error)

@@ -46,3 +46,14 @@ def editor(sd1_folder) -> SaliencyEditor:
 @pytest.fixture(scope="session")
 def bundled() -> SaliencyEditor:
     return SaliencyEditor.from_pretrained("bundled")
+
+
+@pytest.fixture(scope="session")
+def predictor(editor):
+    from augsal_transforms import SaliencyPredictor
+    from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        readouts = Readouts(ReadoutConfig.for_model(editor.model, ["dog"], width=8)).eval().requires_grad_(False)
+    return SaliencyPredictor(editor.model, readouts, editor.name)

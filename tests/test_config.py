@@ -40,6 +40,7 @@ def test_values_of_another_type_are_refused(options, words):
         ({"guidance": math.inf}, "`guidance` must be finite"),
         ({"max_std": -1}, "`max_std` must be 0 or more"),
         ({"max_std": math.nan}, "`max_std` must be 0 or more"),
+        ({"pivot": ["gamma"]}, "`pivot` must be 'gamma' or 'mean'"),
         ({"pivot": "median"}, "`pivot` must be 'gamma' or 'mean', got 'median'"),
     ],
 )

@@ -10,12 +10,24 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "augsal_transforms"
 # From the ground. A room is a package, or a file that stands beside the packages. A room imports from lower floors.
 FLOORS = (
-    ("files", "faults", "losses", "tv_tensors", "config", "randomness", "photometry", "metrics"),
-    ("data", "diffusion"),
+    (
+        "files",
+        "faults",
+        "losses",
+        "tv_tensors",
+        "config",
+        "randomness",
+        "photometry",
+        "metrics",
+        "sharing",
+        "sample_keys",
+    ),
+    ("data", "diffusion", "pipelines"),
     ("scenes",),
     ("readouts",),
     ("editor",),
     ("store", "sample", "evaluation"),
+    ("edit_sources",),
     ("transform",),
     ("augmented_dataset", "generate", "gaze_study", "training", "adapters"),
     ("cli",),

@@ -1,22 +1,24 @@
+import copy
+import io
 import multiprocessing
 import pickle
 import random
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
-from helpers.samples import Draws, Scenes, scene
-from hypothesis import given, settings
+from helpers.samples import THOROUGHLY, Draws, Scenes, draw, scene
+from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, default_collate
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_pil_image
 
 from augsal_transforms import (
-    AugmentedDataset,
     Brightness,
     Color,
     Contrast,
@@ -26,7 +28,11 @@ from augsal_transforms import (
 )
 from augsal_transforms.transform import check_worker
 
-ADDED = {"edited_image", "edit_mask", "is_edited", "edit_kind", "edit_alpha", "edit_word"}
+ADDED = {
+    *("edited_image", "edit_mask", "is_edited"),
+    *("edit_kind", "edit_color", "edit_word", "edit_alpha", "edit_strength"),
+}
+no_caption = pytest.mark.filterwarnings("ignore:A sample has no caption:UserWarning")
 
 
 @pytest.fixture
@@ -104,6 +110,7 @@ def test_later_transforms_move_all_four_pictures_alike(augment):
     assert after["saliency_map"].max() <= 1 + 1e-6
 
 
+@no_caption
 @pytest.mark.parametrize("kind", ["pil", "array", "tensor", "tuple", "list"])
 def test_every_form_of_a_sample_is_taken(augment, kind):
     raw = scene()
@@ -181,7 +188,7 @@ def test_draws_follow_seed_epoch_and_image_and_nothing_else(editor):
     def kinds(seed, epoch=0, order=range(12)):
         augment = SaliencyDiffusionAugment(editor=editor, seed=seed, edits=(Contrast(), Brightness(), Color()))
         augment.set_epoch(epoch)
-        return {n: augment._draw(f"scene-{n}") for n in order}
+        return {n: draw(augment, f"scene-{n}") for n in order}
 
     assert kinds(1) == kinds(1, order=reversed(range(12)))
     assert kinds(1) != kinds(2)
@@ -193,7 +200,7 @@ def test_without_a_seed_epochs_differ_but_torchs_seed_repeats_them(editor):
     def epochs():
         torch.manual_seed(5)
         augment = SaliencyDiffusionAugment(editor=editor)
-        return [[augment._draw(f"{n}") for n in range(12)] for _ in range(2)]
+        return [[draw(augment, f"{n}") for n in range(12)] for _ in range(2)]
 
     first, second = epochs()
     assert first != second
@@ -202,7 +209,7 @@ def test_without_a_seed_epochs_differ_but_torchs_seed_repeats_them(editor):
 
 def test_p_is_the_chance_of_an_edit(editor):
     augment = SaliencyDiffusionAugment(editor=editor, p=0.3, seed=0)
-    share = np.mean([augment._draw(str(n))[0] is not None for n in range(3000)])
+    share = np.mean([draw(augment, str(n)) is not None for n in range(3000)])
     assert abs(share - 0.3) < 0.03
 
 
@@ -273,7 +280,7 @@ def test_a_cuda_editor_in_a_forked_worker_is_refused_with_three_ways_out():
     ("change", "cause"),
     [
         ({"saliency_map": torch.zeros(1, 32, 40)}, "all zeros"),
-        ({"saliency_map": torch.full((1, 32, 40), float("nan"))}, "NaN"),
+        ({"saliency_map": PIL.Image.new("L", (40, 32))}, "all zeros"),
     ],
 )
 def test_what_cannot_be_edited_is_kept_counted_and_reported_once(editor, change, cause):
@@ -294,14 +301,54 @@ def test_what_cannot_be_edited_is_kept_counted_and_reported_once(editor, change,
 
 
 def test_what_is_wrong_with_the_pipeline_is_raised_whatever_on_error_says(editor, monkeypatch):
-    def fail(*args, **kwargs):
-        raise RuntimeError("CUDA out of memory")
+    def fail(error):
+        def edit(*args, **kwargs):
+            raise error
+
+        return edit
 
     augment = SaliencyDiffusionAugment(editor=editor, p=1, on_error="keep")
     with pytest.raises(TypeError, match="`saliency_map` must be a PIL image"):
         augment({**scene(), "saliency_map": "map.png"})
+    for error in (
+        RuntimeError("CUDA error: an illegal memory access"),
+        OSError(28, "No space left"),
+        KeyboardInterrupt(),
+    ):
+        monkeypatch.setattr(type(editor), "edit", fail(error))
+        with pytest.raises(type(error)):
+            augment(scene())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("CUDA out of memory"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"), KeyError("x")],
+)
+def test_whatever_one_edit_raises_costs_its_image(editor, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    augment = SaliencyDiffusionAugment(editor=editor, p=1)
     monkeypatch.setattr(type(editor), "edit", fail)
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.warns(UserWarning, match=f"the editor failed: {type(error).__name__}"):
+        sample = augment(scene())
+    assert not sample["is_edited"]
+    assert torch.equal(sample["edited_image"], sample["image"])
+    assert sum(augment.counts.values()) == 1
+    with pytest.raises(ValueError, match="A sample cannot be edited: the editor failed") as raised:
+        SaliencyDiffusionAugment(editor=editor, p=1, on_error="raise")(scene())
+    assert raised.value.__cause__ is error
+
+
+def test_a_run_in_which_every_edit_fails_is_refused(editor, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ValueError("this editor is broken")
+
+    augment = SaliencyDiffusionAugment(editor=editor, p=1)
+    monkeypatch.setattr(type(editor), "edit", fail)
+    with pytest.warns(UserWarning, match="broken"):
+        augment.batch(default_collate([scene(n) for n in range(49)]))
+    with pytest.raises(RuntimeError, match=r"None of the first 50 samples.*broken"):
         augment(scene())
 
 
@@ -321,6 +368,7 @@ def test_images_out_of_range_are_errors_in_the_pipeline_not_bad_samples(augment)
         augment({**scene(), "image": torch.randn(3, 32, 40)})
 
 
+@no_caption
 def test_a_missing_caption_takes_the_saliency_map_for_its_region(augment):
     raw = scene()
     for prompt in (None, "", "the of a"):
@@ -366,9 +414,9 @@ def test_a_batch_on_the_gpu_is_edited_there(sd1_folder):
 
     editor = SaliencyEditor.from_pretrained(str(sd1_folder), device="cuda", dtype=torch.float16)
     batch = default_collate([scene(n) for n in range(6)])
-    batch["saliency_map"][2] = float("nan")
+    batch["saliency_map"][2] = 0
     batch = {key: value.cuda() if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
-    with pytest.warns(UserWarning, match="NaN"):
+    with pytest.warns(UserWarning, match="all zeros"):
         edited = SaliencyDiffusionAugment(editor=editor, p=0.6, seed=3).batch(batch)
     assert 0 < edited["is_edited"].sum() < 6
     for key in ("image", "edited_image", "saliency_map", "edit_mask"):
@@ -395,39 +443,82 @@ def test_one_bad_sample_of_a_batch_costs_one_sample(editor, monkeypatch):
     assert batch["is_edited"].tolist() == [True, True, False, True]
 
 
+def test_colour_and_strength_are_leaves_and_numbers_are_float32(editor):
+    sample = SaliencyDiffusionAugment(editor=editor, p=1, edits=[Color("red", 0.5)], seed=0)(scene())
+    assert sample["edit_color"] == "red"
+    for key in ("edit_alpha", "edit_strength"):
+        assert sample[key].dtype == torch.float32
+        assert sample[key].shape == ()
+    assert sample["edit_alpha"] == 0.5
+    assert 0 < sample["edit_strength"] <= 1
+    batch = SaliencyDiffusionAugment(editor=editor, p=0).batch(default_collate([scene(n) for n in range(3)]))
+    assert batch["edit_color"] == ["", "", ""]
+    assert batch["edit_alpha"].dtype == batch["edit_strength"].dtype == torch.float32
+    assert batch["edit_strength"].tolist() == batch["edit_alpha"].tolist() == [0, 0, 0]
+
+
+MAP_KINDS = {
+    "ones": lambda values: np.ones_like(values),
+    "zeros": lambda values: np.zeros_like(values),
+    "random": lambda values: values,
+    "uint8": lambda values: (values * 255).astype("uint8"),
+    "uint16": lambda values: (values * 65535).astype("uint16"),
+    "float64": lambda values: values.astype("float64"),
+    "half": lambda values: values.astype("float16"),
+    "rgb": lambda values: (values[..., None].repeat(3, 2) * 255).astype("uint8"),
+    "small": lambda values: values[: len(values) // 2 + 1],
+    "huge": lambda values: values * 1e6,
+    "tensor": torch.from_numpy,
+    "picture": lambda values: PIL.Image.fromarray((values * 255).astype("uint8")),
+    "negative": lambda values: values - 1.5,
+    "log density": lambda values: np.log(values + 1e-9) - 1,
+    "nan": lambda values: np.where(values == values.max(), np.nan, values),
+    "inf": lambda values: np.where(values == values.max(), np.inf, values),
+    "batch": lambda values: torch.from_numpy(values)[None, None],
+    "empty": lambda values: values[:0],
+    "complex": lambda values: values.astype("complex64"),
+    "text": lambda values: "map.png",
+    "none": lambda values: None,
+    "list": lambda values: values.tolist(),
+}
+NO_MAPS = {"negative", "log density", "nan", "inf", "batch", "empty", "complex", "text", "none", "list"}
+
+
+@THOROUGHLY
 @given(
-    st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"]),
+    st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F", "I"]),
     st.integers(1, 40),
     st.integers(1, 40),
-    st.sampled_from(["ones", "zeros", "random", "negative", "nan", "inf", "uint8", "uint16", "rgb", "small", "huge"]),
+    st.sampled_from(list(MAP_KINDS)),
+    st.sampled_from([0.0, 0.3]),
 )
-@settings(max_examples=60, deadline=None)
-def test_any_image_mode_and_map_kind_yields_a_complete_finite_sample(editor, mode, height, width, kind):
-    generator = np.random.default_rng(height * 100 + width)
-    values = generator.random((height, width)).astype("float32")
-    field = {
-        "ones": np.ones_like(values),
-        "zeros": np.zeros_like(values),
-        "random": values,
-        "negative": values - 0.5,
-        "nan": np.where(values < 0.2, np.nan, values),
-        "inf": np.where(values < 0.2, np.inf, values),
-        "uint8": (values * 255).astype("uint8"),
-        "uint16": (values * 65535).astype("uint16"),
-        "rgb": (values[..., None].repeat(3, 2) * 255).astype("uint8"),
-        "small": values[: height // 2 + 1],
-        "huge": values * 1e6,
-    }[kind]
-    augment = SaliencyDiffusionAugment(editor=editor, p=1, seed=0)
+def test_any_image_mode_and_map_gives_a_complete_sample_or_an_error_that_names_it(editor, mode, height, width, kind, p):
+    values = np.random.default_rng(height * 100 + width).random((height, width)).astype("float32")
+    augment = SaliencyDiffusionAugment(editor=editor, p=p, seed=0)
+    given = {"image": PIL.Image.new(mode, (width, height)), "saliency_map": MAP_KINDS[kind](values)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sample = augment({"image": PIL.Image.new(mode, (width, height)), "saliency_map": field})
+        if kind in NO_MAPS:
+            with pytest.raises((ValueError, TypeError), match="`saliency_map`"):
+                augment(given)
+            return
+        sample = augment(given)
     assert sample["image"].shape == sample["edited_image"].shape == (3, height, width)
     assert sample["saliency_map"].shape == sample["edit_mask"].shape == (1, height, width)
     assert sample["saliency_map"].isfinite().all()
     assert sample["is_edited"] == sample["edit_mask"].any()
     assert sample["saliency_map"].min() >= 0
     assert sample["saliency_map"].max() <= 1
+    assert kind == "zeros" or sample["saliency_map"].any()
+
+
+@pytest.mark.parametrize("p", [0, 1])
+@pytest.mark.parametrize("on_error", ["keep", "raise"])
+def test_nothing_stands_in_for_a_target(editor, p, on_error):
+    augment = SaliencyDiffusionAugment(editor=editor, p=p, on_error=on_error)
+    for wrong in (torch.full((1, 32, 40), torch.nan), torch.rand(1, 32, 40) - 3, torch.rand(1, 1, 32, 40)):
+        with pytest.raises(ValueError, match=r"`saliency_map`.*'scene-0'"):
+            augment({**scene(), "saliency_map": wrong})
 
 
 @pytest.mark.parametrize(
@@ -443,102 +534,6 @@ def test_any_image_mode_and_map_kind_yields_a_complete_finite_sample(editor, mod
 def test_options_are_checked_when_it_is_made(editor, options, error, words):
     with pytest.raises(error, match=words):
         SaliencyDiffusionAugment(**{"editor": editor, **options})
-
-
-class Pairs(Dataset):
-    """What upstream readers give: a PIL image and an 8-bit PIL map."""
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        raw = scene(index)
-        return to_pil_image(raw["image"]), to_pil_image(raw["saliency_map"])
-
-
-def test_image_only_pipelines_see_the_same_draws_on_both_images(editor):
-    from torchvision import transforms as v1
-
-    image_transform = v1.Compose([v1.RandomHorizontalFlip(), v1.ColorJitter(0.5), v1.RandomCrop(24), v1.ToTensor()])
-    augment = SaliencyDiffusionAugment(editor=editor, p=0)
-    dataset = AugmentedDataset(Pairs(), augment, image_transform=image_transform, saliency_transform=v1.ToTensor())
-    for _ in range(20):
-        for index in range(4):
-            sample = dataset[index]
-            assert torch.equal(sample["image"], sample["edited_image"])
-    edited = AugmentedDataset(
-        Pairs(),
-        SaliencyDiffusionAugment(editor=editor, p=1, seed=0),
-        image_transform=v1.ToTensor(),
-        saliency_transform=v1.ToTensor(),
-    )[0]
-    assert edited["is_edited"]
-    assert not torch.equal(edited["image"], edited["edited_image"])
-    assert edited["edit_mask"].shape == edited["saliency_map"].shape == (1, 32, 40)
-    assert edited["edit_mask"].max() == 1
-
-
-def test_wrapping_a_data_set_moves_no_other_draw(editor):
-    from torchvision import transforms as v1
-
-    image_transform = v1.Compose([v1.RandomHorizontalFlip(), v1.RandomCrop(24), v1.ToTensor()])
-    torch.manual_seed(0)
-    plain = [image_transform(Pairs()[n][0]) for n in range(4)]
-    torch.manual_seed(0)
-    wrapped = AugmentedDataset(Pairs(), SaliencyDiffusionAugment(editor=editor, p=0), image_transform=image_transform)
-    for n in range(4):
-        assert torch.equal(wrapped[n]["image"], plain[n])
-
-
-def test_what_else_a_tuple_holds_and_the_depth_of_its_map_are_kept(editor):
-    class Deep(Dataset):
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, index):
-            raw = scene(index)
-            deep = (raw["saliency_map"][0].numpy() * 65535).astype("uint16")
-            return to_pil_image(raw["image"]), PIL.Image.fromarray(deep), "a caption", 7
-
-    seen = []
-    augment = SaliencyDiffusionAugment(editor=editor, p=1, seed=0)
-    sample = AugmentedDataset(Deep(), augment, saliency_transform=lambda field: seen.append(np.array(field)) or field)[
-        0
-    ]
-    assert sample["rest"] == ("a caption", 7)
-    assert [field.max() for field in seen] == [65535, 65535]
-
-
-@pytest.mark.parametrize("scale", [1, 255])
-def test_maps_given_as_arrays_come_back_in_their_own_range(editor, scale):
-    class Arrays(Dataset):
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, index):
-            raw = scene(index)
-            return raw["image"].permute(1, 2, 0).numpy(), raw["saliency_map"][0].numpy() * scale
-
-    seen = []
-    dataset = AugmentedDataset(
-        Arrays(),
-        SaliencyDiffusionAugment(editor=editor, p=1, seed=0),
-        saliency_transform=lambda field: seen.append(field) or field,
-    )
-    dataset[0]
-    assert [field.shape for field in seen] == [(32, 40), (32, 40)]
-    assert seen[0].max() == seen[1].max() == scale
-
-
-@pytest.fixture(scope="module")
-def predictor(editor):
-    from augsal_transforms import SaliencyPredictor
-    from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        readouts = Readouts(ReadoutConfig.for_model(editor.model, ["dog"], width=8)).eval().requires_grad_(False)
-    return SaliencyPredictor(editor.model, readouts, editor.name)
 
 
 def test_a_sample_without_a_map_gets_the_predictors_and_says_so(editor, predictor):
@@ -592,3 +587,114 @@ def test_without_a_predictor_the_contract_has_no_other_key_and_a_lone_image_stay
         SaliencyDiffusionAugment(editor=editor, predictor=predictor)(scene()["image"])
     with pytest.raises(TypeError, match="`predictor` must be a SaliencyPredictor"):
         SaliencyDiffusionAugment(editor=editor, predictor="bundled")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"p": "0.5"}, TypeError, "`p` must be a number"),
+        ({"p": True}, TypeError, "`p` must be a number"),
+        ({"p": None}, TypeError, "`p` must be a number"),
+        ({"p": float("nan")}, ValueError, "`p` must lie in"),
+        ({"p": -0.1}, ValueError, "`p` must lie in"),
+        ({"seed": "7"}, TypeError, "`seed` must be an integer"),
+        ({"seed": 7.0}, TypeError, "`seed` must be an integer"),
+        ({"seed": True}, TypeError, "`seed` must be an integer"),
+        ({"edits": Contrast()}, TypeError, "`edits` must hold"),
+        ({"edits": (Contrast,)}, TypeError, "`edits` must hold"),
+        ({"edits": "contrast"}, TypeError, "`edits` must hold"),
+        ({"keys": ["img"]}, TypeError, "`keys` must be a dict"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_named(options, error, words):
+    with pytest.raises(error, match=words):
+        SaliencyDiffusionAugment(**{"editor": "bundled", **options})
+
+
+def test_numpy_numbers_are_numbers():
+    augment = SaliencyDiffusionAugment(editor="bundled", p=np.float32(0.5), seed=np.int64(7))
+    augment.set_epoch(np.int32(2))
+    same = SaliencyDiffusionAugment(editor="bundled", p=0.5, seed=7)
+    same.set_epoch(2)
+    assert [draw(augment, str(n)) for n in range(20)] == [draw(same, str(n)) for n in range(20)]
+
+
+@pytest.mark.parametrize(("epoch", "error"), [("1", TypeError), (1.0, TypeError), (True, TypeError), (-1, ValueError)])
+def test_an_epoch_is_a_number_of_0_or_more(epoch, error):
+    with pytest.raises(error, match="`epoch` must be"):
+        SaliencyDiffusionAugment(editor="bundled").set_epoch(epoch)
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "edits.zip").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"`store` must be a folder.*edits\.zip"):
+        SaliencyDiffusionAugment(store=tmp_path / "edits.zip")
+
+
+def by_torch_save(augment):
+    file = io.BytesIO()
+    torch.save(augment, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("copied", "method"),
+    [
+        (copy.deepcopy, "fork"),
+        (lambda augment: pickle.loads(pickle.dumps(augment)), "fork"),
+        (by_torch_save, "fork"),
+        (lambda augment: copy.deepcopy(Draws(augment)).augment, "spawn"),
+    ],
+)
+def test_a_copy_has_an_epoch_of_its_own_that_its_workers_see(copied, method):
+    original = SaliencyDiffusionAugment(editor="bundled", seed=7)
+    original.set_epoch(5)
+    augment = copied(original)
+    loader = DataLoader(Draws(augment), num_workers=1, persistent_workers=True, multiprocessing_context=method)
+    seen = []
+    for epoch in (0, 1, 0):
+        augment.set_epoch(epoch)
+        seen.append([batch[0] for batch in loader])
+    assert seen[0] != seen[1]
+    assert seen[0] == seen[2]
+    fresh = SaliencyDiffusionAugment(editor="bundled", seed=7)
+    fresh.set_epoch(5)
+    ours, expected = ([Draws(one)[n] for n in range(6)] for one in (original, fresh))
+    assert ours == expected  # the copy's epochs are not the original's
+    del loader
+    for child in multiprocessing.active_children():
+        child.join(5)
+
+
+def test_threads_give_what_one_thread_gives(editor):
+    samples = [scene(n % 12) for n in range(24)]
+    one, many = (SaliencyDiffusionAugment(editor=editor, p=0.6, seed=3) for _ in range(2))
+    expected = [one(sample) for sample in samples]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(many, samples))
+    for sample, reference in zip(found, expected, strict=True):
+        assert drawn(sample) == drawn(reference)
+        assert torch.equal(sample["edited_image"], reference["edited_image"])
+        assert torch.equal(sample["edit_mask"], reference["edit_mask"])
+    assert many.counts == one.counts
+
+
+def test_transforms_that_move_images_without_maps_are_refused_and_their_parts_work(augment):
+    sample = augment(scene())
+    for transform in (v2.RandAugment(), v2.AutoAugment(), v2.TrivialAugmentWide(), v2.AugMix()):
+        with pytest.raises(TypeError, match=r"image|Mask"):
+            transform(sample)
+    parts = v2.Compose(
+        [
+            v2.RandomChoice(
+                [v2.ColorJitter(0.5), v2.RandomPosterize(3, 1), v2.RandomEqualize(1), v2.RandomSolarize(99, 1)]
+            ),
+            v2.RandomAffine(10, (0.1, 0.1), shear=10),
+        ]
+    )
+    unedited = SaliencyDiffusionAugment(editor=augment.editor, p=0)(scene())
+    moved = parts(unedited)
+    assert torch.equal(moved["image"], moved["edited_image"])
+    assert moved["saliency_map"].shape == (1, 32, 40)

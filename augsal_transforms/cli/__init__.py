@@ -25,7 +25,8 @@ for command in (
     *(edit, calibrate, scenes, check_data, convert_fixations, index, generate, verify, stats, gc, pack),
     *(train_readouts, evaluate, stimuli, shift, doctor),
 ):
-    app.command(cls=Command)(with_exit_codes(command, resumes=command in _RESUMABLE))
+    first_line = (command.__doc__ or "").splitlines()[0]
+    app.command(cls=Command, short_help=first_line)(with_exit_codes(command, resumes=command in _RESUMABLE))
 
 
 def _print_version(wanted: bool) -> None:
@@ -36,7 +37,10 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Exit codes: 0 done, 2 usage, 3 finished with failures, 4 the system (disk, memory), 130 stopped.")
+_CODES = "0 done, 1 an exception, 2 usage, 3 finished with failures, 4 the system (disk, memory), 130 stopped."
+
+
+@app.callback(epilog=f"Exit codes: {_CODES}")
 def main(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")

@@ -19,6 +19,7 @@ from augsal_transforms.cli.units import as_size
 
 if TYPE_CHECKING:
     from augsal_transforms.data.checks import Report
+    from augsal_transforms.data.folders import SaliencyFolder
 
 SHOWN = 10  # problems that are printed
 
@@ -27,8 +28,8 @@ def scenes(
     out: Annotated[Path, typer.Option(help="The folder to write, in SALICON's layout.")],
     count: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 100,
     split: Annotated[str, typer.Option(help="train or val; each has scenes of its own.")] = "train",
-    seed: Annotated[int, typer.Option(help="The series. The bundled editor was trained on series 1.")] = 0,
-    size: Annotated[int, typer.Option(min=1, max=4096, help="Height and width in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(help="Seed of the series. The bundled editor was trained on that of 1.")] = 0,
+    size: Annotated[int, typer.Option(min=8, max=4096, help="Height and width in pixels.")] = 128,
     as_json: AsJson = False,
 ) -> None:
     """Render procedural scenes with captions, objects, and the fixations and maps of a synthetic observer."""
@@ -47,7 +48,10 @@ def check_data(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find a data set's layout, read every file once, count, and list problems. Exit code 3 if there are any."""
+    """Read every file of a data set once, count, and list problems.
+
+    Exit code 3 if there are problems.
+    """
     from tqdm import tqdm
 
     from augsal_transforms.data import checks
@@ -100,6 +104,7 @@ def convert_fixations(
     inputs = [*dataset.images.values(), *dataset.maps.values(), *fixations.files.values()]
     names = [f"{name}.png" for name in fixations]
     check_files_in(out, names, "--out", inputs=inputs, overwrite=overwrite, is_own=is_own_map)
+    _refuse_folders_of(dataset, out, names)
     make_room(out / name for name in names if overwrite)
     failures = write_fixation_maps(fixations, out)
     made = len(fixations) - len(failures)
@@ -113,6 +118,13 @@ def convert_fixations(
         raise typer.Exit(FAILURES)
 
 
+def _refuse_folders_of(dataset: SaliencyFolder, out: Path, names: list[str]) -> None:
+    """Refuse to put fixation maps beside images or saliency maps, where readers would take them for these."""
+    taken = {path.parent.resolve() for path in (*dataset.images.values(), *dataset.maps.values())}
+    if folder := next((path for path in ((out / name).parent for name in names) if path.resolve() in taken), None):
+        raise ValueError(f"--out: {folder} has images or saliency maps of the data set. Name another folder.")
+
+
 def index(
     out: Annotated[Path, typer.Option(help="The index file to write.")],
     captions: Annotated[Path | None, typer.Option(help="COCO's captions, or a table of file stem to caption.")] = None,
@@ -120,7 +132,7 @@ def index(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the captions and object boxes of COCO's annotation files as one small file, which training reads."""
+    """Write COCO's captions and object boxes as one small file, which training reads."""
     from augsal_transforms.data.annotations import is_index, make_index, write_index
 
     inputs = [path for path in (captions, instances) if path]

@@ -35,7 +35,7 @@ def doctor(
     store: Annotated[Path | None, typer.Option(help="A store's folder that must be writable.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print versions, the GPU, the models on this disk and the free space, without a network connection.
+    """Print versions, the GPU, models on this disk and free space; never connect.
 
     Exit code 3 if a model or a store that was asked for is missing.
     """

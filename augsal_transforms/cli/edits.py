@@ -28,14 +28,23 @@ if TYPE_CHECKING:
     from augsal_transforms.editor.edits import Edit
 
 
+ImageFile = Annotated[Path, typer.Argument(help="The image file.")]
+MapFile = Annotated[Path, typer.Option(help="Its saliency map, of any size; brighter is more salient.")]
+EditedFile = Annotated[Path, typer.Option(help="The edited image; PNG keeps pixels outside the mask exact.")]
+Caption = Annotated[str, typer.Option(help="Its caption. Without one the region is the saliency map's.")]
+Kind = Annotated[str, typer.Option(help="One of {kinds}, or MODULE:KIND.")]
+Alpha = Annotated[float | None, typer.Option(help="Editing strength; without it, drawn from the range.")]
+ColorName = Annotated[str | None, typer.Option(help="Target of a colour edit: {colors}.  [default: red]")]
+
+
 def edit(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image file.")],
-    saliency_map: Annotated[Path, typer.Option(help="Its saliency map, of any size; brighter is more salient.")],
-    out: Annotated[Path, typer.Option(help="The edited image; PNG keeps pixels outside the mask exact.")],
-    prompt: Annotated[str, typer.Option(help="Its caption. Without one the region is the saliency map's.")] = "",
-    kind: Annotated[str, typer.Option(help="One of {kinds}, or MODULE:KIND.")] = "contrast",
-    alpha: Annotated[float | None, typer.Option(help="Editing strength; without it, drawn from the range.")] = None,
-    color: Annotated[str | None, typer.Option(help="Target of a colour edit: {colors}.  [default: red]")] = None,
+    image: ImageFile,
+    saliency_map: MapFile,
+    out: EditedFile,
+    prompt: Caption = "",
+    kind: Kind = "contrast",
+    alpha: Alpha = None,
+    color: ColorName = None,
     editor: Editor = EDITOR,
     device: Device = DEVICE,
     seed: Annotated[int, typer.Option(help="Seed of the draws and the noise.")] = 0,
@@ -47,11 +56,9 @@ def edit(
 
     Exit code 3, and no file, if nothing could be edited.
     """
-    from torch import Tensor
     from torchvision.transforms.v2.functional import to_pil_image
 
     from augsal_transforms import SaliencyEditor
-    from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
 
     wanted = _parse_edit(kind, alpha, color)
     check_outputs_apart(out=out, mask_out=mask_out)
@@ -59,9 +66,7 @@ def edit(
         if path:
             check_output(path, option, inputs=(image, saliency_map), endings=PICTURES, overwrite=overwrite)
     place = check_device(device)
-    original = to_rgb_image(read_image(image)).as_subclass(Tensor)
-    size = (original.shape[-2], original.shape[-1])
-    target = to_saliency_map(read_image(saliency_map), size).as_subclass(Tensor)
+    original, target = _read(image, saliency_map)
     check_editor(editor)
     model = SaliencyEditor.from_pretrained(editor, device=place)
     result = model.edit([original], [target], [prompt], [wanted], seed=seed)[0]
@@ -78,6 +83,17 @@ def edit(
     if not as_json:
         _print_edit(result, f"editor {editor} on {place}")
         typer.echo(" ".join(str(path) for path in (out, mask_out) if path))
+
+
+def _read(image: Path, saliency_map: Path) -> tuple[Tensor, Tensor]:
+    """The image (3, H, W) and its map (1, H, W), resized to the image."""
+    from torch import Tensor
+
+    from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
+
+    original = to_rgb_image(read_image(image)).as_subclass(Tensor)
+    size = (original.shape[-2], original.shape[-1])
+    return original, to_saliency_map(read_image(saliency_map), size).as_subclass(Tensor)
 
 
 def _parse_edit(kind: str, alpha: float | None, color: str | None) -> Edit:

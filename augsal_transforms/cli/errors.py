@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import ParamSpec, TypeVar
 
 import typer
@@ -55,7 +56,7 @@ def with_exit_codes(command: Callable[Arguments, Result], *, resumes: bool = Fal
             typer.echo(_KEPT if resumes else _LOST, err=True)
             raise typer.Exit(STOPPED) from None
         except UserCodeError as error:
-            traceback.print_exception(error.__cause__, file=sys.stderr)
+            _print_traceback(error.__cause__ or error)
             raise typer.Exit(CRASHED) from error
         except Exception as error:
             code = exit_code(error)
@@ -85,7 +86,17 @@ def describe(error: Exception) -> str:
         return f"out of memory: {error or type(error).__name__}. Free some memory, or lower --batch-size."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{error}. Free some space, or name a folder on another disk, and run the command again."
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
     return str(error) or type(error).__name__
+
+
+def _print_traceback(error: BaseException) -> None:
+    """Print an exception of the user's code from the first frame that is not this package's."""
+    start = error.__traceback__
+    while start and start.tb_next and _is_ours(start.tb_frame):
+        start = start.tb_next
+    traceback.print_exception(error.with_traceback(start), file=sys.stderr)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -97,4 +108,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _is_our_own(error: Exception) -> bool:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return bool(frames) and str(frames[-1].f_globals.get("__name__", "")).startswith("augsal_transforms")
+    return bool(frames) and _is_ours(frames[-1])
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("augsal_transforms")

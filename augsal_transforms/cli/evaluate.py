@@ -25,47 +25,48 @@ if TYPE_CHECKING:
 FRAMES = ("refuse", "scale")
 
 
+Predictions = Annotated[Path | None, typer.Option(help="A folder of predicted maps, named as the images.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(help="bundled, a folder of readouts, or module:function from image (3, H, W) to map (1, h, w)."),
+]
+PresetName = Annotated[str, typer.Option(help="Whose definitions of the metrics: {presets}.")]
+SplitOrVal = Annotated[str | None, typer.Option(help="train or val.  [default: val where there is one]")]
+Edition = Annotated[str, typer.Option(help="The data's edition, printed with the result: 2015, 2017.")]
+FixationFrame = Annotated[
+    str, typer.Option(help="For fixations recorded in a frame of another size than the image: refuse, or scale.")
+]
+
+
 def evaluate(
     data: Data,
-    pred: Annotated[Path | None, typer.Option(help="A folder of predicted maps, named as the images.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="bundled, a folder of readouts, or module:function from image (3, H, W) to map (1, h, w)."),
-    ] = None,
-    preset: Annotated[str, typer.Option(help="Whose definitions of the metrics: {presets}.")] = "tuebingen",
-    split: Annotated[str | None, typer.Option(help="train or val.  [default: val where there is one]")] = None,
-    edition: Annotated[str, typer.Option(help="The data's edition, printed with the result: 2015, 2017.")] = (
-        "not given"
-    ),
-    fixation_frame: Annotated[
-        str, typer.Option(help="For fixations recorded in a frame of another size than the image: refuse, or scale.")
-    ] = "refuse",
+    pred: Predictions = None,
+    model: ModelName = None,
+    preset: PresetName = "tuebingen",
+    split: SplitOrVal = None,
+    edition: Edition = "not given",
+    fixation_frame: FixationFrame = "refuse",
     device: Device = DEVICE,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers of every image.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score predictions, or a model's, against saliency maps and fixations. Each number has its definition beside it.
+    """Score predictions, or a model's, against saliency maps and fixations.
 
-    Exit code 3 if images could not be read; 1, with a traceback, if your own model raises an exception.
+    Each number has its definition beside it. Exit code 3 if images could not be read; 1, with a traceback, if your
+    own model raises an exception.
     """
     from tqdm import tqdm
 
-    from augsal_transforms.data.fixations import FixatedFolder
     from augsal_transforms.evaluation.evaluate import evaluate as score
     from augsal_transforms.metrics.presets import find_preset
 
     find_preset(preset)
     if (pred is None) == (model is None):
         raise ValueError("give either --pred, a folder of maps, or --model.")
-    if fixation_frame not in FRAMES:
-        raise ValueError(f"--fixation-frame must be {' or '.join(FRAMES)}, got {fixation_frame!r}.")
     if out:
         check_output(out, "--out", overwrite=overwrite, is_own=_is_evaluation)
-    split = split or ("val" if (data / "maps" / "val").is_dir() else "train")
-    dataset = FixatedFolder(data, split, captions={}, frame=fixation_frame)
-    with suppress(ValueError):  # a damaged file is found again, and named, when its image is scored
-        dataset.fixations(dataset.names[0])  # an ImportError now, and not after the model has run
+    dataset = _open(data, split, fixation_frame)
     result = score(
         _find_predictions(pred, model, device, dataset),
         dataset,
@@ -81,6 +82,19 @@ def evaluate(
         typer.echo(f"{out}", err=as_json)
     if result.failures:
         raise typer.Exit(FAILURES)
+
+
+def _open(data: Path, split: str | None, frame: str) -> FixatedFolder:
+    """The data set, with an error at once if its fixations need a library that is missing."""
+    from augsal_transforms.data.fixations import FixatedFolder
+
+    if frame not in FRAMES:
+        raise ValueError(f"--fixation-frame must be {' or '.join(FRAMES)}, got {frame!r}.")
+    split = split or ("val" if (data / "maps" / "val").is_dir() else "train")
+    dataset = FixatedFolder(data, split, captions={}, frame=frame)
+    with suppress(ValueError):  # a damaged file is found again, and named, when its image is scored
+        dataset.fixations(dataset.names[0])
+    return dataset
 
 
 def _is_evaluation(path: Path) -> bool:

@@ -23,11 +23,33 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from augsal_transforms import SaliencyEditor
-    from augsal_transforms.data.folders import SaliencyFolder
     from augsal_transforms.generate.generation import Generation
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 ENGINES = ("scan", "ray")
+
+
+Kinds = Annotated[
+    str, typer.Option(help="Kinds, one edit of each for every image: {kinds}; KIND=ALPHA; MODULE:KIND of your own.")
+]
+ContrastAlpha = Annotated[str | None, typer.Option(help="α of contrast edits, or a range.  [default: 1.2:1.8]")]
+BrightnessAlpha = Annotated[
+    str | None, typer.Option(help="α of brightness edits, a share of full scale, or a range.  [default: 0.05:0.25]")
+]
+ColorAlpha = Annotated[
+    str | None, typer.Option(help="NAME,NAME:low:high; either part may be left out.  [default: 0.3:0.8]")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Number of images, from the first on.")]
+Seed = Annotated[int, typer.Option(help="Seed of draws and noise; another seed adds other edits.")]
+Shard = Annotated[str, typer.Option(help="i/n: where this process begins, in place of torchrun or Slurm.")]
+Engine = Annotated[str, typer.Option(help="scan: in this process; ray: on actors (the extra [ray]).")]
+Actors = Annotated[int, typer.Option(min=1, help="Actors of --engine ray, with a GPU each if there are any.")]
+Precision = Annotated[
+    str, typer.Option(help="auto (float16 on a GPU, float32 on the CPU), float32, float16, bfloat16.")
+]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Images in a pass.  [default: 8 on the CPU, 32 on a GPU]")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the networks, for many images of one size on a GPU.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Count, estimate from three images, and write no file.")]
 
 
 def generate(
@@ -36,45 +58,32 @@ def generate(
     split: Split = "train",
     layout: LayoutName = "auto",
     editor: Editor = EDITOR,
-    kinds: Annotated[
-        str, typer.Option(help="Kinds of edits, one edit of each for every image: KIND, KIND=STRENGTH or MODULE:KIND.")
-    ] = "contrast,brightness,color",
-    contrast: Annotated[
-        str | None, typer.Option(help="α of contrast edits, or a range to draw it from.  [default: 1.2:1.8]")
-    ] = None,
-    brightness: Annotated[
-        str | None, typer.Option(help="α of brightness edits, a share of full scale.  [default: 0.05:0.25]")
-    ] = None,
-    color: Annotated[
-        str | None, typer.Option(help="NAME,NAME:low:high; either part may be left out.  [default: 0.3:0.8]")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Number of images, from the first on.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of draws and noise; another seed adds other edits.")] = 0,
-    shard: Annotated[str, typer.Option(help="i/n: where this process begins, in place of torchrun or Slurm.")] = "",
-    engine: Annotated[str, typer.Option(help="scan: in this process; ray: on actors (the extra [ray]).")] = "scan",
-    actors: Annotated[int, typer.Option(min=1, help="Actors of --engine ray, with a GPU each if there are any.")] = 1,
+    kinds: Kinds = "contrast,brightness,color",
+    contrast: ContrastAlpha = None,
+    brightness: BrightnessAlpha = None,
+    color: ColorAlpha = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    shard: Shard = "",
+    engine: Engine = "scan",
+    actors: Actors = 1,
     device: Device = DEVICE,
-    dtype: Annotated[str, typer.Option(help="auto (float16 on a GPU, float32 on the CPU), float32, …")] = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images in a pass.  [default: 8 on the CPU, 32 on a GPU]")
-    ] = None,
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the networks, for many images of one size on a GPU.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count and estimate from three images; no file.")] = False,
+    dtype: Precision = "auto",
+    batch_size: BatchSize = None,
+    compile: Compile = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fill a store with edits of a data set. Run it again to go on; run it on each GPU or machine to share the work."""
-    from augsal_transforms.data.layouts import open_layout
+    """Fill a store with edits of a data set.
+
+    Run it again to go on. Run it on each GPU or machine to share the work. Exit code 3 if images failed.
+    """
     from augsal_transforms.generate.launch import from_offset, rank_and_world
 
     edits = parse_edits(kinds, "--kinds", {"contrast": contrast, "brightness": brightness, "color": color})
     rank, world = rank_and_world(os.environ, shard)
     _check(engine, dtype, store, device)
-    dataset = open_layout(data, split, layout)
-    names = from_offset(dataset.names[:limit], rank, world)
-    if rank == 0:
-        _print_start(dataset, editor, as_json)
+    names = from_offset(_list_names(data, split, layout, editor, rank, as_json)[:limit], rank, world)
     check_editor(editor)
     options: dict[str, Any] = {"editor": editor, "device": device, "dtype": dtype, "batch_size": batch_size}
     options["compile"] = compile and not dry_run  # three images would not pay for it
@@ -148,12 +157,18 @@ def _on_ray(make: Callable[[], Generation], names: list[str], actors: int, devic
     return generate_on_ray(make, names, actors=actors, gpus=gpus)
 
 
-def _print_start(dataset: SaliencyFolder, editor: str, as_json: bool) -> None:
-    typer.echo(
-        f"{dataset.layout}, {dataset.split}: captions of {dataset.captioned:,} of {len(dataset):,} images, "
-        f"{len(dataset.left_out):,} images left out (no map); editor {editor}",
-        err=as_json,
-    )
+def _list_names(data: Path, split: str, layout: str, editor: str, rank: int, as_json: bool) -> list[str]:
+    """Names of the images to edit; the first process prints how many there are."""
+    from augsal_transforms.data.layouts import open_layout
+
+    dataset = open_layout(data, split, layout)
+    if rank == 0:
+        typer.echo(
+            f"{dataset.layout}, {dataset.split}: captions of {dataset.captioned:,} of {len(dataset):,} images, "
+            f"{len(dataset.left_out):,} images left out (no map); editor {editor}",
+            err=as_json,
+        )
+    return dataset.names
 
 
 def _print_counts(counts: Counter[str], store: Path, as_json: bool) -> None:

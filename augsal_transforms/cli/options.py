@@ -10,7 +10,7 @@ import typer
 EDITOR = "sd-v1-5"  # for photographs; 'bundled' knows rendered scenes alone
 DEVICE = "auto"
 
-DataFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The data set's folder.")]
+DataFolder = Annotated[Path, typer.Argument(help="The data set's folder.")]
 Data = Annotated[Path, typer.Option(help="The data set's folder.")]
 Store = Annotated[Path, typer.Option(help="The store's folder.")]
 Split = Annotated[str, typer.Option(help="train or val. A data set without splits is all train.")]

@@ -39,7 +39,12 @@ def check_editor(name: str) -> None:
     """
     from augsal_transforms.diffusion.hub import check_model, locate_model
 
-    check_model(locate_model(name))
+    try:
+        check_model(locate_model(name))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"--editor: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"--editor: {error}") from error
 
 
 def check_library(module: str, purpose: str) -> None:
@@ -77,5 +82,5 @@ def check_number(value: float, option: str, *, above: float | None = None, least
     """
     if math.isfinite(value) and (above is None or value > above) and (least is None or value >= least):
         return
-    bound = f"above {above:g}" if above is not None else f"{least:g} or more"
-    raise ValueError(f"{option} must be {bound}, got {value:g}.")
+    bound = f"above {above:g}" if above is not None else f"of {least:g} or more"
+    raise ValueError(f"{option} must be a finite number {bound}, got {value:g}.")

@@ -43,9 +43,7 @@ def stimuli(
 
 
 def shift(
-    study: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="A folder with edits.csv, masks and fixations.")
-    ] = None,
+    study: Annotated[Path | None, typer.Argument(help="A folder with edits.csv, masks and fixations.")] = None,
     observer: Annotated[
         bool, typer.Option("--observer", help="Study the synthetic observer on edits of rendered scenes.")
     ] = False,

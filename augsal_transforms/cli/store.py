@@ -23,7 +23,10 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Delete damaged records and rebuild the index.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read every record of a store whole. Exit code 3 if one is damaged and --repair was not given."""
+    """Read every record of a store whole.
+
+    Exit code 3 if one is damaged and --repair was not given.
+    """
     from augsal_transforms.store.maintenance import damaged_records
     from augsal_transforms.store.maintenance import repair as delete_damaged
 
@@ -79,7 +82,10 @@ def pack(
     shard_gb: Annotated[float, typer.Option(help="Size of a tar file, in GB.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
-    """Write a store as WebDataset tar files. `tar xf` in a folder makes a store of them again."""
+    """Write a store as WebDataset tar files.
+
+    `tar xf` in a folder makes a store of them again.
+    """
     from augsal_transforms import EditStore
     from augsal_transforms.store.maintenance import pack as write
 

@@ -140,7 +140,7 @@ class _Check:
                 table[name].append(path)
 
     def add(self, kind: str, name: str, path: Path | None, detail: str) -> None:
-        self.problems.append(Problem(kind, name, printable(path or ""), detail))
+        self.problems.append(Problem(kind, printable(name), printable(path or ""), printable(detail)))
 
     def read_annotations(self) -> None:
         """Read captions and find fixations; a file that cannot be read is a problem of its own."""
@@ -152,12 +152,15 @@ class _Check:
             self.fixations = find_fixations(self.folder, self.split, self.layout.name, self.images)
         except ValueError as error:
             self.add("unreadable", "", None, str(error))
-        path = self.captions.path
-        if path and (path.name == "captions.json" or not self.captions):  # COCO's files name more images than SALICON's
+        unmatched, path = list(self.captions.unmatched), self.captions.path
+        if path and path.name == "captions.json":  # a table for all splits
             elsewhere = {name for split in ("train", "val") for name, _ in self.layout.files(self.folder, split).images}
-            known = read_captions(self.folder, self.split, elsewhere)
-            for name in known.unmatched:
-                self.add("caption without image", name, path, "no image has this name")
+            unmatched = list(read_captions(self.folder, self.split, elsewhere).unmatched)
+        elif self.captions:  # COCO's files name many images that SALICON does not have
+            unmatched = []
+        for name in unmatched if self.captions else unmatched[:1]:
+            detail = "no image has this name" if self.captions else f"none of its {len(unmatched)} names is an image's"
+            self.add("caption without image", name, path, detail)
 
     def check_name(self, name: str) -> None:
         """Report what is wrong with an image, its map, its caption and its fixations."""
@@ -169,8 +172,7 @@ class _Check:
             self.add("image without map", name, images[0], "it is left out")
         if not images:
             self.add("map without image", name, maps[0], "it is left out")
-        sizes = [self._check_image(name, path) for path in images]
-        size = next((found for found in reversed(sizes) if found), None)
+        size = next(filter(None, [self._check_image(name, path) for path in images]), None)
         for path in maps:
             self._check_map(name, path, size)
         if images:
@@ -184,10 +186,7 @@ class _Check:
             return None
         if is_rotated(image):
             self.add("rotated", name, path, "EXIF asks to turn it; it is read as stored, as its map is")
-        try:
-            to_rgb_image(image)
-        except (TypeError, ValueError) as error:
-            self.add("unreadable", name, path, str(error))
+        to_rgb_image(image)
         return image.height, image.width
 
     def _check_map(self, name: str, path: Path, size: Size | None) -> None:

@@ -133,8 +133,12 @@ def read_release(path: Path, names: Collection[str]) -> dict[str, Recorded]:
         for entry in table["annotations"]:
             viewers.setdefault(entry["image_id"], []).append(entry["fixations"])
         files = {about[number]["file_name"]: number for number in viewers}
-        found = {}
+        if len(files) < len(viewers):
+            raise ValueError("two images have the same file_name")
+        found: dict[str, Recorded] = {}
         for file_name, name in match_names(files, names).items():
+            if name in found:
+                raise ValueError(f"two images are named {name!r}")
             number = files[file_name]
             frame = to_frame(about[number]["height"], about[number]["width"])
             found[name] = to_recorded(viewers[number], frame, first=1, swap=True)  # [row, column] from 1

@@ -14,19 +14,19 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from augsal_transforms.data.fixation_files import read_fixation_file, read_release
-from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.folders import SaliencyFolder, unique
 from augsal_transforms.data.images import read_image, read_size
 from augsal_transforms.data.layouts import LAYOUTS, Files, find_layout
 from augsal_transforms.data.names import match_names
 from augsal_transforms.data.outputs import refuse_foreign
-from augsal_transforms.data.recorded import Placed, Recorded, Size, place_fixations
+from augsal_transforms.data.recorded import Placed, Recorded, Size, check_frame, place_fixations
 from augsal_transforms.files import write_file
 
 _SIGNATURE = ("Software", "augsal convert-fixations")  # in a PNG's text, so that a map of ours is recognised
 
 
 def count_fixations(fixations: Tensor, size: Size) -> Tensor:
-    """How often each pixel was fixated.
+    """Count the fixations on each pixel.
 
     Args:
         fixations: (N, 2) points (x, y), whole pixels from 0 inside the image.
@@ -41,7 +41,7 @@ def count_fixations(fixations: Tensor, size: Size) -> Tensor:
     height, width = size
     if fixations.ndim != 2 or fixations.shape[1] != 2:
         raise ValueError(f"`fixations` must be (N, 2) points (x, y), got {tuple(fixations.shape)}.")
-    x, y = fixations.long().T
+    x, y = (fixations.floor() if fixations.is_floating_point() else fixations).long().T
     if bool(((x < 0) | (x >= width) | (y < 0) | (y >= height)).any()):
         raise ValueError(
             f"`fixations` must lie inside the image, x below {width} and y below {height}; `place_fixations` leaves "
@@ -60,6 +60,9 @@ class Fixations(Mapping[str, Tensor]):
         release: Fixations that were read already, by image name.
         size_of: Returns an image's (H, W) by its name; without it, frames are not compared with images.
         frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size, as in ``place_fixations``.
+
+    Raises:
+        ValueError: If ``frame`` is something else.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Fixations(Mapping[str, Tensor]):
         size_of: Callable[[str], Size] | None = None,
         frame: str = "refuse",
     ) -> None:
+        check_frame(frame)
         self.files, self.release, self.size_of, self.frame = files, release, size_of, frame
 
     def __getitem__(self, name: str) -> Tensor:
@@ -132,9 +136,13 @@ def find_fixations(folder: Path, split: str, layout: str, names: Collection[str]
 
 
 def _join(files: Files, names: Collection[str]) -> Fixations:
-    """The fixation files, or the release, of the images named."""
+    """The fixation files, or the release, of the images named.
+
+    Raises:
+        ValueError: If an image has two fixation files.
+    """
     matched = match_names((name for name, _ in files.fixations), names)
-    found = {matched[name]: path for name, path in files.fixations if name in matched}
+    found = unique([(matched[name], path) for name, path in files.fixations if name in matched])
     if found or files.release is None:
         return Fixations(found, {})
     return Fixations({}, read_release(files.release, names))

@@ -1,4 +1,4 @@
-"""How the data sets of the field lie on disk: SALICON, MIT1003, CAT2000, and plain folders.
+"""Layouts of data sets on disk: SALICON, MIT1003, CAT2000, and plain folders.
 
 A new layout is one entry of ``LAYOUTS``. This module imports neither torch nor Pillow, so that help texts can list it.
 """
@@ -42,7 +42,7 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set lies on disk.
+    """The places of a data set's files on disk.
 
     Attributes:
         name: The name by which it is asked for.
@@ -123,7 +123,9 @@ def images_of(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{printable(folder)} is not a folder.")
     found = [[layout.files(folder, split) for split in ("train", "val")] for layout in LAYOUTS.values()]
-    known = next((files for files in found if any(part.paired() for part in files)), [])
+    paired = (files for files in found if any(part.paired() for part in files))
+    both = (files for files in found if any(part.images and part.maps for part in files))
+    known = next(paired, None) or next(both, [])
     return sorted({path for part in known for _, path in part.images}) or list_images(folder)
 
 
@@ -162,7 +164,7 @@ def _find_release(folder: Path, split: str) -> Path | None:
 
 
 def _find_salicon(folder: Path, split: str) -> Files:
-    """Images and maps, each in a folder for the split or in one for all, as repositories of the field have it.
+    """Images and maps, each in a folder for the split or in one for all, as public repositories have it.
 
     A folder for all may hold COCO's training, validation and test images together: their names tell them
     apart. Where neither images nor maps are divided, other names are of the split ``"train"``.

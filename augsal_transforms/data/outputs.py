@@ -1,4 +1,4 @@
-"""What may be written over: files that the same function wrote before, and nothing else."""
+"""Protection of files: an output replaces only a file that the same function wrote before."""
 
 from __future__ import annotations
 

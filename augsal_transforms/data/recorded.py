@@ -55,8 +55,7 @@ def place_fixations(recorded: Recorded, size: Size, *, frame: str = "refuse", na
     Raises:
         ValueError: If ``frame`` is something else, or the sizes differ and are to be refused.
     """
-    if frame not in FRAMES:
-        raise ValueError(f"`frame` must be 'refuse' or 'scale', got {frame!r}.")
+    check_frame(frame)
     points = recorded.points[_inside(recorded.points, recorded.frame)]
     if recorded.frame != size:
         if frame == "refuse":
@@ -70,6 +69,16 @@ def place_fixations(recorded: Recorded, size: Size, *, frame: str = "refuse", na
     return Placed(points, left_out)
 
 
+def check_frame(frame: str) -> None:
+    """Refuse a ``frame`` that ``place_fixations`` does not know.
+
+    Raises:
+        ValueError: If it is neither ``"refuse"`` nor ``"scale"``.
+    """
+    if frame not in FRAMES:
+        raise ValueError(f"`frame` must be 'refuse' or 'scale', got {frame!r}.")
+
+
 def _inside(points: Tensor, frame: Size) -> Tensor:
     return ((points >= 0) & (points < torch.tensor([frame[1], frame[0]]))).all(1)
 
@@ -78,10 +87,10 @@ def to_recorded(viewers: Sequence[Any], frame: Size, *, first: int, swap: bool =
     """Points of several viewers as one recording.
 
     Args:
-        viewers: Of each viewer an (N, 2) array of numbers, one point (2,), or nothing.
+        viewers: For each viewer an (N, 2) array of numbers, one point (2,), or nothing.
         frame: (H, W).
         first: Number of the first pixel: 1 where pixels are counted from 1, or 0.
-        swap: Whether points are (row, column) and not (x, y).
+        swap: ``True`` for points (row, column), ``False`` for (x, y).
 
     Raises:
         ValueError: If points are not pairs of numbers, or are shares of the frame.

@@ -139,9 +139,19 @@ def missing_parts(folder: Path) -> list[str]:
             missing.append(part)
         elif not (folder / part / CONFIGS[part]).is_file():
             missing.append(f"{part}/{CONFIGS[part]}")
-        elif part in STEMS and not weight_files(folder, part):
-            missing.append(f"{part}/{STEMS[part]}.safetensors")
+        elif part in STEMS:
+            files = weight_files(folder, part) or [folder / part / f"{STEMS[part]}.safetensors"]
+            missing += [f"{part}/{path.name}" for path in files if not os.path.lexists(path)]
+        elif part == "tokenizer" and not _has_vocabulary(folder / part):
+            # Without one, transformers would make a tokenizer all the same, which knows no word.
+            missing.append("tokenizer/tokenizer.json, or vocab.json and merges.txt")
     return missing
+
+
+def _has_vocabulary(folder: Path) -> bool:
+    return (folder / "tokenizer.json").is_file() or all(
+        (folder / name).is_file() for name in ("vocab.json", "merges.txt")
+    )
 
 
 def check_model(folder: Path) -> None:

@@ -105,7 +105,7 @@ def check_images(images: Any) -> list[Tensor]:
         TypeError: If they are not tensors of uint8 or float.
         ValueError: If a shape or a range is wrong.
     """
-    if not isinstance(images, (Tensor, list, tuple)):
+    if not isinstance(images, (Tensor, list, tuple)) or getattr(images, "ndim", 1) == 0:
         raise TypeError(
             f"`images` must be a list of (3, H, W) tensors or a batch (B, 3, H, W), got {type(images).__name__}. "
             "Write `[image]` for one image."

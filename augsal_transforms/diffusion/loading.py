@@ -130,13 +130,9 @@ def _load_tokenizer(folder: Path, text_config: Any) -> Any:
     from transformers import AutoTokenizer
 
     place = folder / "tokenizer"
-    for path in place.iterdir():
-        check_file(path, folder)
-    # Without its vocabulary a tokenizer is made all the same, and knows no word.
-    if not (
-        (place / "tokenizer.json").is_file() or all((place / name).is_file() for name in ("vocab.json", "merges.txt"))
-    ):
-        raise FileNotFoundError(f"{place} lacks tokenizer.json, or vocab.json and merges.txt.")
+    for path in place.rglob("*"):
+        if path.is_symlink() or not path.is_dir():
+            check_file(path, folder)
     settings = read_json(place / "tokenizer_config.json", folder)
     if named := [name for name in ("vocab_file", "merges_file", "tokenizer_file") if settings.get(name)]:
         raise ValueError(f"{place / 'tokenizer_config.json'} must not name other files, got `{named[0]}`. Remove it.")

@@ -20,9 +20,9 @@ CLIP_FIELDS = {
     **{"num_hidden_layers": 12, "num_attention_heads": 8, "max_position_embeddings": 77, "hidden_act": "quick_gelu"},
     **{"layer_norm_eps": 1e-5, "attention_dropout": 0.0, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
 }
-# SD v1.5's VAE is stored under the names that diffusers gave its attention layers before version 0.12.
+# Older versions of diffusers gave a VAE's attention layers these names, and SD v1.5's is still stored with them.
 OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-HARMLESS = ("position_ids", "text_projection.weight")  # buffers, and a layer that the editor does not use
+HARMLESS = ("position_ids", "text_projection.weight")  # a buffer, and a layer that the editor does not use
 
 
 def build_networks(folder: Path) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _build(make: Callable[..., Any], defaults: dict[str, Any], folder: Path, par
     fields = {name: config[name] for name in defaults if name in config}
     for name, value in fields.items():
         if not _fits(value, defaults[name]):
-            raise ValueError(f"`{name}` in {path} must be like {defaults[name]!r}, got {str(value)[:80]!r}.")
+            raise ValueError(f"`{name}` in {path} must be of the kind of {defaults[name]!r}, got {str(value)[:80]!r}.")
     repeats = math.prod(max(1, _largest_count(name, fields.get(name))) for name in REPEATS)
     if repeats > len(shapes):
         raise ValueError(f"{path} describes {repeats} layers or more, but {folder / part} has {len(shapes)} tensors.")
@@ -67,7 +67,10 @@ def _build(make: Callable[..., Any], defaults: dict[str, Any], folder: Path, par
     except Exception as error:
         raise ValueError(f"No network can be built from {path}: {type(error).__name__}: {error}") from error
     wanted = {_current_name(name): tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    check_shapes(wanted, {_current_name(name): shape for name, shape in shapes.items()}, folder / part)
+    found = {_current_name(name): shape for name, shape in shapes.items()}
+    if len(found) < len(shapes):
+        raise ValueError(f"{folder / part} holds a tensor twice, under an old name and under a new one.")
+    check_shapes(wanted, found, folder / part)
     return network
 
 

@@ -15,7 +15,7 @@ from augsal_transforms.data.captions import to_caption
 from augsal_transforms.diffusion.batching import one_each
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images, resize
-from augsal_transforms.editor.edits import Edit
+from augsal_transforms.editor.edits import KINDS, Edit
 from augsal_transforms.editor.results import ImageAnalysis, Source
 from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.readouts import Readouts
@@ -70,7 +70,7 @@ def check_saliency_maps(saliency_maps: Any, images: list[Tensor]) -> list[Tensor
         TypeError: If they are not real tensors.
         ValueError: If their number, shape or range is wrong.
     """
-    if not isinstance(saliency_maps, (Tensor, list, tuple)):
+    if not isinstance(saliency_maps, (Tensor, list, tuple)) or getattr(saliency_maps, "ndim", 1) == 0:
         raise TypeError(
             f"`saliency_maps` must be a list of (1, H, W) tensors or a batch (B, 1, H, W), got "
             f"{type(saliency_maps).__name__}. Write `[saliency_map]` for one image."
@@ -152,7 +152,8 @@ def check_edits(edits: Any, images: Sequence[Any]) -> list[list[Edit]]:
             if isinstance(edit, type) and issubclass(edit, Edit):
                 raise TypeError(f"`edits[{n}]` must hold edits, got the class {edit.__name__}: `{edit.__name__}()`.")
             if not isinstance(edit, Edit):
-                raise TypeError(f"`edits[{n}]` must hold edits such as Contrast, Brightness or Color, got {edit!r}.")
+                names = ", ".join(kind.__name__ for kind in KINDS.values())
+                raise TypeError(f"`edits[{n}]` must hold edits ({names}), got {edit!r}.")
     return lists
 
 

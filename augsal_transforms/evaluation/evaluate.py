@@ -148,9 +148,8 @@ def evaluate(
         rows = METRICS.items()
         scores[name] = {m: row.score(fitted, truths, preset=preset, seed=index).item() for m, row in rows}
         fixations += int(sample.fixation_map.sum())
-    if failures and not scores:
-        name, reason = next(iter(failures.items()))
-        raise ValueError(f"None of the {len(failures)} images of {data} can be scored. The first, {name!r}: {reason}")
+    if not scores:
+        raise ValueError(_explain_none(data, failures))
     return Evaluation(
         predictions=predictions,
         data=data,
@@ -172,6 +171,13 @@ def _read(dataset: FixationDataset, index: int, failures: dict[str, str]) -> Sam
             raise
         failures[dataset.names[index]] = f"{type(error).__name__}: {error}"
         return None
+
+
+def _explain_none(data: str, failures: dict[str, str]) -> str:
+    if not failures:
+        return f"{data} has no image to score."
+    name, reason = next(iter(failures.items()))
+    return f"None of the {len(failures)} images of {data} can be scored. The first, {name!r}: {reason}"
 
 
 def _plain(value: float) -> float | str | None:

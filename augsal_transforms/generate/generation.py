@@ -33,14 +33,7 @@ Results = dict[EditKey, EditedImage]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Work that a run has to do.
-
-    Attributes:
-        images: Number of images of which the store lacks edits.
-        edits: Number of edits that the store lacks.
-        seconds: Time of one process for them.
-        bytes: Size of their records.
-    """
+    """Work of a run: images and edits that the store lacks, seconds of one process for them, bytes of records."""
 
     images: int
     edits: int
@@ -108,6 +101,9 @@ class Generation:
 
         The store is compared with all images. Then ``probe`` of them are edited twice: the first time warms the
         networks up, the second one is measured.
+
+        Raises:
+            RuntimeError: If none of these images can be edited.
         """
         probed, images, edits = list[Job](), 0, 0
         for _, job in self._jobs(names):
@@ -116,17 +112,29 @@ class Generation:
                 probed += [replace(job, edits=lacking)][: probe - len(probed)]
         if not probed:
             return Estimate(images=0, edits=0, seconds=0.0, bytes=0)
-        self._make(probed)
+        if not (sizes := self._record_sizes(probed)):
+            raise RuntimeError(
+                f"None of the {len(probed)} images that were tried can be edited. `augsal generate` without --dry-run "
+                "lists what is wrong with each image."
+            )
         started = time.monotonic()
-        made = self._make(probed)
+        self._make([job for job in probed if job.name in sizes])
         seconds = time.monotonic() - started
-        sizes = [
-            len(encode(key, job.image, result, about=self._about))
-            for job, of_job in zip(probed, made, strict=True)
-            for key, result in of_job.items()
-        ]
-        share = edits / len(sizes)
-        return Estimate(images=images, edits=edits, seconds=share * seconds, bytes=round(share * sum(sizes)))
+        share = edits / sum(len(job.edits) for job in probed if job.name in sizes)
+        size = sum(sizes.values())
+        return Estimate(images=images, edits=edits, seconds=share * seconds, bytes=round(share * size))
+
+    def _record_sizes(self, jobs: list[Job]) -> dict[str, int]:
+        """Bytes of the records of each image by its name; an image that cannot be edited is left out."""
+        try:
+            return {
+                job.name: sum(len(encode(key, job.image, result, about=self._about)) for key, result in made.items())
+                for job, made in zip(jobs, self._make(jobs), strict=True)
+            }
+        except Exception as error:
+            if not belongs_to_image(error):
+                raise
+        return {} if len(jobs) == 1 else {name: n for job in jobs for name, n in self._record_sizes([job]).items()}
 
     def _walk(self, names: list[str], finished: Callable[[], object]) -> list[str]:
         """Make the edits of all images that nobody else has claimed; returns the names of the others."""

@@ -111,7 +111,8 @@ def auc_judd(prediction: Tensor, fixation_map: Tensor, *, preset: str = "tuebing
 
     Note:
         With N fixations it is about 1 / 2N too high: between two fixated values the curve is a straight line.
-        MATLAB's code adds random jitter to break ties. Here it adds none, and a constant map is undefined there.
+        MATLAB's code adds random jitter to break ties. Here it adds none: under its presets a constant map is
+        undefined, and a map with many ties, most of whose pixels are fixated, can leave [0, 1].
     """
     rules = find_preset(preset)
     prediction, counts = read_maps(prediction, fixation_map=fixation_map)

@@ -1,12 +1,12 @@
-"""A synthetic observer: where simulated viewers look in a rendered scene.
+"""A synthetic observer: the fixations that simulated viewers make on a rendered scene.
 
-This is not human data. It is an image-computable model in the tradition of Itti, Koch & Niebur
-(1998): centre-surround contrast of luminance, two colour oppositions, orientation and size, each with
-a saturating response that is normalised by the rest of the image (Carandini & Heeger, 2012); objects
-where the scene says where they are, some kinds more than others; and a centre bias. Simulated viewers
-weigh these differently, fixations are sampled from each viewer's density, and the saliency map is
-their Gaussian blur, as for SALICON. Because only pixels and object masks enter, an edited image can be
-observed too. It was frozen before the bundled editor was tuned; a test holds its output.
+This is not human data. It is an image-computable model in the tradition of Itti, Koch & Niebur (1998). Its cues are
+the centre-surround contrast of luminance, of two colour oppositions, of orientation and of size, each with a
+saturating response that is normalised by the rest of the image (Carandini & Heeger, 2012); the objects that the scene
+names, some kinds more than others; and a centre bias. Each simulated viewer weighs the cues differently. Fixations are
+sampled from each viewer's density, and the saliency map is their Gaussian blur, as for SALICON. Only pixels and object
+masks enter, so an edited image can be used too. The observer was frozen before the bundled editor was tuned; a test
+holds its output.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from kornia.filters import gaussian_blur2d, spatial_gradient
 from torch import Tensor
 
 from augsal_transforms.data.fixations import count_fixations
+from augsal_transforms.photometry import to_unit_range
 
 VIEWERS = 24
 FIXATIONS = 8  # per viewer
@@ -29,13 +30,13 @@ ACUITY = 64  # rows that features are computed at
 SCALES = (0.012, 0.024, 0.048)  # sigma of the centre, as a share of the height; the surround is five times as wide
 HALF_RESPONSE = 0.12  # feature contrast that draws half of the largest response in an otherwise even image
 
-# How much simulated viewers care for a kind: what is alive or could move, then what can be held.
+# Weight of a kind of object: highest for what is alive or could move, then for what can be held.
 PRIORS = {"fish": 1.0, "car": 0.9, "boat": 0.85, "house": 0.8, "flower": 0.8, "apple": 0.75, "mug": 0.7, "bottle": 0.7}
 OTHER_PRIOR = 0.6
 
 
 class Visible(Protocol):
-    """An object as the observer knows it: its kind and the pixels where it can be seen, (H, W) bool."""
+    """An object as the observer knows it: its kind and its visible pixels, (H, W) bool."""
 
     @property
     def kind(self) -> str: ...  # noqa: D102
@@ -63,7 +64,7 @@ def feature_contrast(image: Tensor) -> Tensor:
 
 
 def _size(luminance: Tensor) -> Tensor:
-    """Whether detail is fine (toward 1) or coarse (toward −1), as far as there is any: (H, W)."""
+    """Fineness of detail, (H, W): toward 1 where it is fine, toward −1 where it is coarse, 0 without detail."""
     height = luminance.shape[-2]
     blurred = [luminance[None], *(_blur(luminance[None], share * height) for share in SCALES)]
     fine, coarse = (_blur((a - b).abs(), SCALES[-1] * height)[0] for a, b in (blurred[0:2], blurred[2:4]))
@@ -71,7 +72,7 @@ def _size(luminance: Tensor) -> Tensor:
 
 
 def _pop_out(feature: Tensor) -> Tensor:
-    """|centre − surround| over scales, saturating, normalised by the image's own: (C, H, W) → (H, W)."""
+    """Energy of centre − surround over all scales, saturating, normalised by its mean: (C, H, W) → (H, W)."""
     height = feature.shape[-2]
     differences = [_blur(feature, share * height) - _blur(feature, 5 * share * height) for share in SCALES]
     energy = torch.cat(differences).square().sum(0)
@@ -79,7 +80,7 @@ def _pop_out(feature: Tensor) -> Tensor:
 
 
 def _object_cue(image: Tensor, objects: Sequence[tuple[Tensor, float]]) -> Tensor:
-    """Each object (mask (H, W), prior) as a bump, higher where its mean colour stands out from its surround."""
+    """Objects (mask (H, W), prior) as one bump each, (H, W), the higher the more its colour differs from around it."""
     cue, height = torch.zeros(image.shape[-2:]), image.shape[-2]
     for mask, prior in objects:
         surround = (_blur(mask[None], 0.06 * height)[0] - mask).clamp(min=0)
@@ -91,9 +92,9 @@ def _object_cue(image: Tensor, objects: Sequence[tuple[Tensor, float]]) -> Tenso
 
 
 def _viewer_densities(image: Tensor, objects: Sequence[Visible], weights: Tensor) -> Tensor:
-    """Where viewers with these weights of the cues look: (viewers, H, W), each summing to 1."""
+    """Fixation densities of viewers with these weights of the cues: (viewers, H, W), each summing to 1."""
     height, width = image.shape[-2:]
-    rgb = (image.float() / 255 if image.dtype == torch.uint8 else image.float()).cpu()
+    rgb = to_unit_range(image).cpu()
     small = (ACUITY, max(8, round(ACUITY * width / height)))
     seen = F.interpolate(rgb[None], small, mode="bilinear", antialias=True)[0]
     masks = [F.interpolate(thing.mask[None, None].float().cpu(), small, mode="area")[0, 0] for thing in objects]
@@ -107,14 +108,14 @@ def _viewer_densities(image: Tensor, objects: Sequence[Visible], weights: Tensor
 
 
 def fixation_density(image: Tensor, objects: Sequence[Visible] = ()) -> Tensor:
-    """Where the average viewer looks.
+    """The fixation density of the average viewer.
 
     Args:
         image: (3, H, W), uint8 or float in [0, 1].
-        objects: What the viewers recognise in it.
+        objects: The objects that the viewers recognise.
 
     Returns:
-        (1, H, W) float32, a density over the pixels that sums to 1. No draw enters.
+        (1, H, W) float32, a density over the pixels that sums to 1. Nothing is drawn.
     """
     return _viewer_densities(image, objects, torch.tensor([list(CUES.values())]))
 
@@ -124,8 +125,8 @@ def fixate(image: Tensor, objects: Sequence[Visible] = (), *, seed: int = 0) -> 
 
     Args:
         image: (3, H, W), uint8 or float in [0, 1].
-        objects: What the viewers recognise in it.
-        seed: Draws the viewers and their fixations.
+        objects: The objects that the viewers recognise.
+        seed: Seed of the viewers' weights and of their fixations.
 
     Returns:
         (N, 2) points (x, y), whole pixels from 0, viewer by viewer.
@@ -152,10 +153,11 @@ def blur_fixations(fixations: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def observe(image: Tensor, objects: Sequence[Visible] = (), *, seed: int = 0) -> Tensor:
-    """The saliency map that simulated viewers would leave on an image: ``fixate``, then ``blur_fixations``."""
+    """The saliency map of simulated viewers on an image: ``fixate``, then ``blur_fixations``."""
     return blur_fixations(fixate(image, objects, seed=seed), (image.shape[-2], image.shape[-1]))
 
 
-def _blur(field: Tensor, sigma: float) -> Tensor:
-    kernel = 2 * int(min(2.5 * sigma, (min(field.shape[-2:]) - 1) / 2)) + 1
-    return gaussian_blur2d(field[None], (kernel, kernel), (sigma, sigma), border_type="replicate")[0]
+def _blur(features: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (C, H, W); ``sigma`` in pixels."""
+    kernel = 2 * int(min(2.5 * sigma, (min(features.shape[-2:]) - 1) / 2)) + 1
+    return gaussian_blur2d(features[None], (kernel, kernel), (sigma, sigma), border_type="replicate")[0]

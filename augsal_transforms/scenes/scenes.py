@@ -1,6 +1,6 @@
 """Procedural captioned scenes: nameable objects on natural-looking surfaces.
 
-Objects are signed distance functions, shaded, textured, shadowed and occluding one another, lit as
+Objects are signed distance functions. They are shaded and textured, cast shadows, occlude one another, and are lit as
 their surface is. A scene is determined by its series and its index.
 """
 
@@ -21,7 +21,7 @@ from augsal_transforms.scenes.sentences import Thing, describe
 from augsal_transforms.scenes.shapes import KINDS
 from augsal_transforms.scenes.surfaces import (
     SURFACES,
-    Field,
+    Grid,
     draw_surface,
     illumination,
     power_law_noise,
@@ -118,7 +118,7 @@ def render_scene(index: int, seed: int = 0, size: int = 128) -> Scene:
         _paint(rng, canvas, grain, "ball", tone, x, y, rng.uniform(0.012, 0.04) * size)
 
     things = _arrange(rng)
-    masks: list[Field] = []
+    masks: list[Grid] = []
     for thing in things:
         own = np.array(COLORS[thing.color]) * rng.uniform(0.85, 1.15) + rng.normal(0, 0.03, 3)
         place = (thing.x * size, thing.y * size, thing.radius * size)
@@ -136,7 +136,7 @@ def render_scene(index: int, seed: int = 0, size: int = 128) -> Scene:
 
 
 def _arrange(rng: Generator) -> list[Thing]:
-    """One to four things of different kinds; nearer ones stand lower."""
+    """Draw one to four things of different kinds; nearer ones stand lower."""
     count = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.35, 0.25, 0.15]))
     kinds = [str(kind) for kind in rng.choice(list(KINDS), count, replace=False)]
     colors = [str(color) for color in rng.choice(list(COLORS), count)]
@@ -146,10 +146,12 @@ def _arrange(rng: Generator) -> list[Thing]:
     return [Thing(*numbers) for numbers in zip(kinds, colors, columns, rows, radii, strict=True)]
 
 
-def _paint(
-    rng: Generator, canvas: Field, grain: Field, kind: str, own: Field, x: float, y: float, radius: float
-) -> Field:
-    """Draw one object and its shadow onto the canvas in place; return its (size, size) coverage."""
+def _paint(rng: Generator, canvas: Grid, grain: Grid, kind: str, own: Grid, x: float, y: float, radius: float) -> Grid:
+    """Draw one object and its shadow onto the canvas, in place.
+
+    Returns:
+        The object's coverage, (size, size), in [0, 1].
+    """
     rows, columns, row, column = window(len(canvas), x, y, radius, 1.6)
     light_x, light_y = rng.uniform(-0.8, 0.8), rng.uniform(-0.9, -0.2)
     patch = canvas[rows, columns]
@@ -177,8 +179,8 @@ def _paint(
     return whole
 
 
-def _albedo(rng: Generator, u: Field, v: Field, grain: Field) -> Field:
-    """A pattern on the object: plain, stripes, dots or grain; about one on average."""
+def _albedo(rng: Generator, u: Grid, v: Grid, grain: Grid) -> Grid:
+    """Draw a pattern for an object: plain, stripes, dots or grain; its mean is about 1."""
     pattern, depth, period = rng.integers(5), rng.uniform(0.1, 0.4), rng.uniform(5, 14)
     if pattern == 0:
         return np.ones_like(u)
@@ -191,7 +193,7 @@ def _albedo(rng: Generator, u: Field, v: Field, grain: Field) -> Field:
     return np.asarray(1 + 0.6 * depth * grain, np.float32)
 
 
-def _expose(rng: Generator, canvas: Field) -> Tensor:
+def _expose(rng: Generator, canvas: Grid) -> Tensor:
     """Light the scene and photograph it: (3, size, size) uint8."""
     lit = canvas * illumination(rng, len(canvas)) * rng.uniform(0.75, 1.15) * (1 + rng.normal(0, 0.04, 3))
     toned = 0.42 + rng.uniform(0.95, 1.35) * (lit - 0.42)

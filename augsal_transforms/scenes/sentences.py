@@ -1,4 +1,4 @@
-"""Sentences about what a scene shows: colours, sizes, places and relations, in several forms."""
+"""Sentences that describe a scene: colours, sizes, places and relations, in several forms."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Natural-looking surfaces: 1/f noise under dead leaves, lit unevenly and out of focus.
 
-Dead leaves (occluding shapes whose radii follow a power law) and 1/f spectra are the two statistics
-of natural images that are cheap to draw (Lee, Mumford & Huang, 2001).
+Two statistics of natural images are cheap to draw: dead leaves, which are occluding shapes whose radii follow a
+power law, and 1/f spectra (Lee, Mumford & Huang, 2001).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Field = NDArray[Any]
+Grid = NDArray[Any]  # (rows, columns) or (rows, columns, 3), numbers for each pixel
 
 SURFACES: dict[str, tuple[float, float, float]] = {
     "grass": (0.29, 0.41, 0.17),
@@ -27,25 +27,25 @@ SURFACES: dict[str, tuple[float, float, float]] = {
 }
 
 
-def power_law_noise(rng: Generator, size: int, slope: float) -> Field:
-    """A (size, size) field whose amplitude falls as 1/f^slope; zero mean, unit deviation."""
+def power_law_noise(rng: Generator, size: int, slope: float) -> Grid:
+    """Noise (size, size) whose amplitude falls as 1/f^slope, with zero mean and a standard deviation of 1."""
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
     frequency[0, 0] = np.inf
-    field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((size, size))) * frequency**-slope, (size, size))
-    return np.asarray(field / field.std(), np.float32)
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((size, size))) * frequency**-slope, (size, size))
+    return np.asarray(noise / noise.std(), np.float32)
 
 
-def dead_leaves(rng: Generator, base: Field, size: int, count: int) -> tuple[Field, Field]:
+def dead_leaves(rng: Generator, base: Grid, size: int, count: int) -> tuple[Grid, Grid]:
     """Shaded discs, boxes and diamonds that occlude one another, radii with density r⁻³.
 
     Args:
-        rng: Draws everything.
-        base: (3,), the colour that theirs scatter about.
+        rng: Generator of all draws.
+        base: Mean colour, (3,), RGB.
         size: Height and width in pixels.
-        count: How many.
+        count: Number of leaves.
 
     Returns:
-        Colours (size, size, 3), and coverage (size, size), 1 where there is a leaf.
+        Colours (size, size, 3), and coverage (size, size), which is 1 on leaves.
     """
     radii = np.minimum(0.014 / np.sqrt(1 - rng.random(count) * 0.997), 0.25) * size
     x, y = rng.random((2, count)) * size
@@ -66,16 +66,16 @@ def dead_leaves(rng: Generator, base: Field, size: int, count: int) -> tuple[Fie
     return canvas, covered
 
 
-def window(size: int, x: float, y: float, radius: float, reach: float) -> tuple[slice, slice, Field, Field]:
-    """The pixels within ``reach`` radii of a point: their rows, columns, and coordinates v, u in radii."""
-    span = int(radius * reach) + 2
+def window(size: int, x: float, y: float, radius: float, radii: float) -> tuple[slice, slice, Grid, Grid]:
+    """The pixels within ``radii`` times ``radius`` of a point: their rows, columns, and coordinates v, u in radii."""
+    span = int(radius * radii) + 2
     x0, x1, y0, y1 = (min(size, max(0, int(edge))) for edge in (x - span, x + span, y - span, y + span))
     u = (np.arange(x0, x1, dtype=np.float32) + 0.5 - x) / radius
     v = (np.arange(y0, y1, dtype=np.float32) + 0.5 - y) / radius
     return slice(y0, y1), slice(x0, x1), v, u
 
 
-def soften(canvas: Field, passes: int) -> Field:
+def soften(canvas: Grid, passes: int) -> Grid:
     """Blur (H, W, 3) by a 3×3 binomial filter, ``passes`` times."""
     for _ in range(passes):
         padded = np.pad(canvas, ((1, 1), (1, 1), (0, 0)), "edge")
@@ -84,8 +84,8 @@ def soften(canvas: Field, passes: int) -> Field:
     return canvas
 
 
-def draw_surface(rng: Generator, name: str, size: int) -> Field:
-    """A surface of that name, (size, size, 3), RGB about [0, 1]; half of them end at a horizon."""
+def draw_surface(rng: Generator, name: str, size: int) -> Grid:
+    """Draw the surface ``name``, (size, size, 3), RGB about [0, 1]; half of the surfaces end at a horizon."""
     base = np.array(SURFACES[name], np.float32) * np.float32(np.exp(rng.normal(0, 0.2)))
     base = base + rng.normal(0, 0.03, 3).astype(np.float32)
     light = power_law_noise(rng, size, rng.uniform(0.6, 1.2))[..., None]
@@ -100,8 +100,8 @@ def draw_surface(rng: Generator, name: str, size: int) -> Field:
     return soften(canvas, int(rng.choice([0, 1, 2], p=[0.6, 0.25, 0.15])))
 
 
-def _add_backdrop(rng: Generator, canvas: Field) -> Field:
-    """Sky, wall or a far crowd of shapes above a horizon."""
+def _add_backdrop(rng: Generator, canvas: Grid) -> Grid:
+    """Draw a sky, a wall or distant shapes above a horizon."""
     size = len(canvas)
     sky = np.array([0.50, 0.64, 0.82] if rng.random() < 0.5 else rng.uniform(0.15, 0.8, 3), np.float32)
     backdrop = sky * (1 + rng.uniform(0.03, 0.2) * power_law_noise(rng, size, 1.3))[..., None]
@@ -113,8 +113,8 @@ def _add_backdrop(rng: Generator, canvas: Field) -> Field:
     return np.asarray(above * backdrop + (1 - above) * canvas, np.float32)
 
 
-def illumination(rng: Generator, size: int) -> Field:
-    """Uneven light, (size, size, 1), about 1: a slope across the scene and soft shadows."""
+def illumination(rng: Generator, size: int) -> Grid:
+    """Draw uneven light, (size, size, 1), about 1: a slope across the scene and soft shadows."""
     y, x = (np.arange(size, dtype=np.float32) / size - 0.5)[:, None], (np.arange(size, dtype=np.float32) / size - 0.5)
     slope_x, slope_y = rng.normal(0, 0.35, 2)
     shadows = rng.uniform(0.0, 0.25) * power_law_noise(rng, size, 2.0)

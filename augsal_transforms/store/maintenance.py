@@ -93,9 +93,9 @@ def statistics(store: EditStore) -> dict[str, Any]:
     size, strengths = 0, list[float]()
     for path in store.records():
         metadata = read_metadata(path)
-        if metadata is None:
+        if metadata is None or not is_file(path):
             continue
-        size += path.stat().st_size
+        size += path.lstat().st_size
         images.add(metadata["image"])
         kinds[metadata["kind"]] += 1
         words[_CONTROL.sub("\ufffd", metadata["word"])] += 1

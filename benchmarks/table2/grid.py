@@ -16,7 +16,6 @@ from augsal_transforms.files import write_file
 from augsal_transforms.generate.claims import Claims
 from table2.variants import Variant
 
-POLL = 1.0  # seconds between two looks at the claims of other processes
 PATIENCE = 60.0  # seconds that an unchanged claim is respected, at least
 
 Trial = tuple[Variant, int]
@@ -82,7 +81,7 @@ class Trials:
                 claims.release(_claim(trial))
                 finished()
             trials = claimed
-            outwait(claims, [_claim(trial) for trial in trials], max(PATIENCE, 2 * longest))
+            claims.outwait([_claim(trial) for trial in trials], max(PATIENCE, 2 * longest))
 
     def _write(self, trial: Trial, run: Run) -> None:
         variant, seed = trial
@@ -112,17 +111,6 @@ def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
             f"The results in {folder} were made with {changed} = {kept.get(changed)!r}, not {wanted.get(changed)!r}, "
             "and cannot be compared with these. Pass another folder to --runs."
         )
-
-
-def outwait(claims: Claims, names: Sequence[str], seconds: float) -> None:
-    """Wait until claims are released; release those that have not changed for ``seconds``: their process has died."""
-    stamps = {name: claims.stamp(name) for name in names}
-    deadline = time.monotonic() + seconds
-    while any(stamps.values()) and time.monotonic() < deadline:
-        time.sleep(POLL)
-        stamps = {name: stamp for name, stamp in stamps.items() if claims.stamp(name) == stamp}
-    for name in stamps:
-        claims.release(name)
 
 
 def _claim(trial: Trial) -> str:

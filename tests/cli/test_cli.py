@@ -61,7 +61,7 @@ def test_edit_speaks_json(photo, sd1_folder):
         (["--kind", "blur"], "--kind must be among contrast, brightness, color"),
         (["--alpha", "-3"], "--contrast: `alpha` of Contrast"),
         (["--saliency-map", "absent.png"], "absent.png is not a readable image"),
-        (["--editor", "nowhere"], "there is no such folder"),
+        (["--editor", "nowhere"], "--editor: `name` must be 'bundled'"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_with_two(photo, sd1_folder, options, words):

@@ -151,11 +151,14 @@ def test_outputs_of_an_earlier_run_are_replaced_and_other_files_only_when_asked_
     assert report.read_text().startswith("kind,name,path,detail")
 
 
-def test_ground_truth_is_not_converted_over(scenes):
+@pytest.mark.parametrize(
+    ("part", "words"), [("maps/train", "is an input of this command"), ("images/train", "has images or saliency maps")]
+)
+def test_fixations_are_not_converted_over_or_beside_images_and_maps(scenes, part, words):
     before = files(scenes)
-    result = augsal("convert-fixations", scenes, "--out", scenes / "maps" / "train", "--overwrite")
+    result = augsal("convert-fixations", scenes, "--out", scenes / part, "--overwrite")
     assert result.exit_code == 2
-    assert "is an input of this command" in result.stderr
+    assert words in result.stderr
     assert files(scenes) == before
 
 

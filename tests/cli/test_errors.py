@@ -45,6 +45,11 @@ def test_an_error_is_one_line_and_its_exit_code_says_whose_it_is(error, code):
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_file_of_the_systems_message_comes_first():
+    result = run(lambda: open("absent-folder/captions.json"))  # noqa: PTH123, SIM115
+    assert result.stderr == "augsal: absent-folder/captions.json: No such file or directory.\n"
+
+
 def test_a_full_disk_says_what_to_do():
     result = run(raising(OSError(errno.ENOSPC, "No space left on device", "store/v1")))
     assert "No space left on device: 'store/v1'. Free some space" in result.stderr
@@ -67,6 +72,7 @@ def test_the_users_own_exception_is_printed_with_its_traceback():
     assert "Traceback (most recent call last)" in result.stderr
     assert "ValueError: my own mistake" in result.stderr
     assert "UserCodeError" not in result.stderr
+    assert "augsal_transforms" not in result.stderr
 
 
 @pytest.mark.parametrize(("resumes", "words"), [(True, "to go on"), (False, "to start over")])

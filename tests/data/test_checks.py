@@ -207,6 +207,19 @@ def test_names_in_a_table_of_captions_that_no_image_has_are_found(folder):
     assert [name for kind, name in found if kind == "no caption"] == NAMES[1:]
 
 
+def test_names_of_any_bytes_can_be_printed_and_a_file_of_other_captions_is_one_problem(folder):
+    picture(folder / "images/train" / os.fsdecode(b"caf\xe9.png"))
+    (folder / "annotations/captions_train2014.json").unlink()
+    (folder / "captions.json").write_text(json.dumps({"\ud800": "a dog", "b": "a cat"}))
+    problems = check_data(folder).problems
+    assert [(problem.kind, problem.name) for problem in problems] == [
+        ("caption without image", "\\ud800"),
+        ("image without map", "caf\\udce9"),
+    ]
+    assert problems[0].detail == "none of its 2 names is an image's"
+    "".join(map("".join, problems)).encode()
+
+
 def test_captions_of_the_other_split_are_not_without_image(folder):
     picture(folder / "images/val/b.jpg")
     picture(folder / "maps/val/b.png")

@@ -11,7 +11,7 @@ import scipy.sparse
 import torch
 from scipy.io import savemat
 
-from augsal_transforms.data.fixation_files import read_fixation_file, read_fixation_table
+from augsal_transforms.data.fixation_files import read_fixation_file, read_fixation_table, read_release
 from augsal_transforms.data.fixations import FixatedFolder, count_fixations, read_fixations, write_fixation_maps
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.data.recorded import Recorded, place_fixations
@@ -436,7 +436,7 @@ def test_fixations_of_another_frame_are_refused_with_both_sizes_or_scaled_when_a
     assert scaled.points.tolist() == [[0, 0], [3, 2], [1, 0]]
     assert scaled.left_out == 1
     with pytest.raises(ValueError, match="`frame` must be 'refuse' or 'scale', got 'stretch'"):
-        FixatedFolder(salicon, frame="stretch").fixations(NAME)
+        FixatedFolder(salicon, frame="stretch")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (60, 80), (7, 1000)])
@@ -450,10 +450,25 @@ def test_scaled_points_stay_inside_and_keep_their_order(size):
     assert placed.points[-1].tolist() == [int(63.5 * size[1] / 64), int(47.5 * size[0] / 48)]
 
 
-@pytest.mark.parametrize("points", [[[3, 0]], [[0, 2]], [[-1, 0]], [[0, 0, 5]]])
+@pytest.mark.parametrize("points", [[[3, 0]], [[0, 2]], [[-1, 0]], [[-0.5, 0.0]], [[0, 0, 5]]])
 def test_points_outside_are_never_counted_in_another_row(points):
     with pytest.raises(ValueError, match="`fixations` must"):
         count_fixations(torch.tensor(points), (2, 3))
+
+
+def test_two_fixation_files_or_entries_of_one_image_are_refused(salicon):
+    picture(salicon / f"fixations/train/{NAME}.png", fixation_map())
+    picture(salicon / f"fixations/train/{NAME}.jpg.png", fixation_map())
+    with pytest.raises(ValueError, match="share the name"):
+        FixatedFolder(salicon)
+    images = [{"id": n, "file_name": name, "height": 6, "width": 8} for n, name in enumerate((NAME, f"{NAME}.jpg"))]
+    entries = [{"image_id": n, "fixations": [[1, 1]]} for n in range(2)]
+    path = salicon / "release.json"
+    for second in (NAME, f"{NAME}.jpg"):
+        images[1]["file_name"] = second
+        path.write_text(json.dumps({"images": images, "annotations": entries}))
+        with pytest.raises(ValueError, match=r"release\.json must be .* two images"):
+            read_release(path, [NAME])
 
 
 @pytest.mark.parametrize("name", [f"{NAME}.jpg", f"train/{NAME}.jpg"])

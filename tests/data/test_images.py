@@ -24,6 +24,53 @@ def test_every_pil_mode_becomes_rgb_of_its_size(mode, width, height):
     assert image.dtype == torch.uint8
 
 
+DTYPES = (
+    "bool",
+    "uint8",
+    "int8",
+    ">i2",
+    "uint16",
+    "int64",
+    "uint64",
+    "float16",
+    ">f4",
+    "float64",
+    "complex64",
+    "U1",
+    "O",
+)
+
+
+@given(
+    st.lists(st.integers(0, 7), max_size=5),
+    st.sampled_from(DTYPES),
+    st.sampled_from([0.0, 0.5, 1.0, -3.0, 254.0, 1e30, float("nan"), float("inf"), -float("inf")]),
+    st.sampled_from([0.0, 0.25, 7.0, -1.0]),
+    st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_array_is_read_or_refused_by_name_as_a_map_and_as_an_image(shape, dtype, first, rest, as_tensor):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # of NumPy, about the casts here
+        values = np.full(shape, rest).astype(dtype)
+        values[(slice(1),) * len(shape)] = np.array(first).astype(dtype)
+    if as_tensor and values.dtype.isnative and values.dtype.kind not in "UO":
+        values = torch.from_numpy(values)
+    for name, convert, channels in (
+        ("saliency_map", lambda given: to_saliency_map(given, (4, 6)), 1),
+        ("image", to_rgb_image, 3),
+    ):
+        try:
+            read = convert(values)
+        except (TypeError, ValueError) as error:
+            read, words = None, str(error)
+        if read is None:
+            assert words.startswith(f"`{name}` ")
+        else:
+            assert read.shape[0] == channels
+            assert 0 <= read.min() <= read.max() <= (255 if read.dtype == torch.uint8 else 1)
+
+
 def test_deep_images_are_scaled_not_clipped():
     deep = PIL.Image.fromarray(np.array([[0, 1000], [32000, 64000]], np.uint16))
     assert to_rgb_image(deep)[0].flatten().tolist() == [0, 4, 128, 255]

@@ -106,7 +106,7 @@ def test_images_and_maps_without_splits_are_training_images_alone(tmp_path):
         open_layout(tmp_path, "val")
 
 
-def test_an_unknown_folder_is_told_what_was_looked_for_and_what_it_holds(tmp_path):
+def test_the_error_for_an_unknown_folder_lists_the_layouts_and_its_content(tmp_path):
     write(tmp_path / "pictures" / "a.jpg")
     with pytest.raises(FileNotFoundError) as error:
         open_layout(tmp_path)
@@ -193,5 +193,7 @@ def test_the_images_of_other_data_sets_are_not_their_maps(tmp_path):
     assert [path.name for path in images_of(tmp_path / "mit")] == ["a.jpeg"]
     assert [path.name for path in images_of(tmp_path / "plain")] == ["a.jpg"]
     assert [path.name for path in images_of(tmp_path / "photos")] == ["b.jpg", "c.png"]
+    write(tmp_path / "unpaired/images/train/a.jpg", tmp_path / "unpaired/maps/train/b.png")
+    assert [path.name for path in images_of(tmp_path / "unpaired")] == ["a.jpg"]
     with pytest.raises(FileNotFoundError, match="is not a folder"):
         images_of(tmp_path / "absent")

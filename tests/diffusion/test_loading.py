@@ -121,6 +121,24 @@ def test_networks_are_those_that_the_libraries_load(folder):
         assert torch.equal(model.text_encoder(ids)[0], theirs(ids)[0])
 
 
+def test_a_tensor_under_two_names_is_refused(folder):
+    def repeat(weights):
+        name = "text_model.final_layer_norm.bias"
+        weights[name] = weights["final_layer_norm.bias"] = torch.ones(32)
+
+    edit_weights(folder / WEIGHTS["text_encoder"], repeat)
+    with pytest.raises(ValueError, match="text_encoder holds a tensor twice"):
+        load(folder)
+
+
+def test_a_folder_inside_the_tokenizers_does_no_harm_and_a_link_to_one_outside_is_refused(folder):
+    (folder / "tokenizer" / ".ipynb_checkpoints").mkdir()
+    assert load(folder)
+    (folder / "tokenizer" / "additional_chat_templates").symlink_to("/etc")
+    with pytest.raises(ValueError, match="additional_chat_templates leads out of"):
+        load(folder)
+
+
 def test_shards_and_half_precision_are_loaded(folder):
     expected = load(folder)
     shard(folder / WEIGHTS["unet"])
@@ -128,6 +146,13 @@ def test_shards_and_half_precision_are_loaded(folder):
     loaded = load(folder)
     assert same(loaded.unet, expected.unet)
     assert same(loaded.vae, expected.vae)
+
+
+def test_a_shard_that_is_not_there_is_named(folder):
+    shard(folder / WEIGHTS["unet"])
+    (folder / "unet" / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks unet/diffusion_pytorch_model-00002-of-00002\.safetensors"):
+        load(folder)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +283,7 @@ def test_the_context_is_the_text_encoders_whatever_the_tokenizer_says(folder):
 
 def test_a_tokenizer_without_its_vocabulary_is_refused(folder):
     (folder / "tokenizer" / "tokenizer.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks tokenizer\.json, or vocab\.json and merges\.txt"):
+    with pytest.raises(FileNotFoundError, match=r"lacks tokenizer/tokenizer\.json, or vocab\.json and merges\.txt"):
         load(folder)
 
 

@@ -37,40 +37,51 @@ def test_an_unknown_name_says_what_names_there_are():
 
 
 OFFLINE = """
-import sys, time
+import socket
+
+def refuse(*args, **options):
+    raise AssertionError("a host was looked up")
+
+socket.getaddrinfo = refuse
 from augsal_transforms import SaliencyEditor
-import huggingface_hub
-start = time.monotonic()
 try:
     SaliencyEditor.from_pretrained("sd-v1-5"{option})
 except FileNotFoundError as error:
     message = str(error)
-assert time.monotonic() - start < 1, time.monotonic() - start
 for part in ("stable-diffusion-v1-5/stable-diffusion-v1-5", "offline mode", "from_pretrained", "451f4fe", "'bundled'"):
     assert part in message, message
 """
 
 
 @pytest.mark.parametrize(("option", "variable"), [(", local_files_only=True", "0"), ("", "1")])
-def test_a_model_that_is_not_on_disk_fails_at_once_when_offline(option, variable, tmp_path):
+def test_a_model_that_is_not_on_disk_fails_without_asking_anyone_when_offline(option, variable, tmp_path):
     environment = {"HF_HUB_OFFLINE": variable, "HF_HOME": str(tmp_path), "PATH": "/usr/bin", "PYTHONWARNINGS": "ignore"}
     subprocess.run([sys.executable, "-c", OFFLINE.format(option=option)], check=True, env=environment)
 
 
-def test_an_unreachable_hub_is_one_short_attempt(tmp_path):
-    program = """
-import time, os
+UNREACHABLE = """
+import socket, sys, threading
+
+def hang(*args, **options):
+    threading.Event().wait()
+
+if sys.argv[1] == "hangs":
+    socket.getaddrinfo = hang
 from augsal_transforms import SaliencyEditor
-start = time.monotonic()
 try:
-    SaliencyEditor.from_pretrained("owner/model")
+    SaliencyEditor.from_pretrained("sd-v1-5")
 except FileNotFoundError as error:
-    assert "cannot be fetched" in str(error), error
-assert time.monotonic() - start < 10, time.monotonic() - start
+    assert "cannot be fetched" in str(error) and "or give the folder of a pipeline" in str(error), error
+else:
+    raise AssertionError("something was loaded")
 """
-    # Port 9 of this machine: nobody answers there.
+
+
+@pytest.mark.parametrize("network", ["hangs", "refuses"])
+def test_a_hub_that_does_not_answer_is_given_up_with_what_to_do(network, tmp_path):
+    """A name server that never answers, and port 9 of this machine, where nobody listens."""
     environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PATH": "/usr/bin"}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    subprocess.run([sys.executable, "-c", UNREACHABLE, network], check=True, env=environment, timeout=120)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])

@@ -32,6 +32,7 @@ IMAGE = torch.zeros(3, 4, 6)
         ([PIL.Image.new("L", (6, 4))], TypeError, "Convert a PIL image"),
         (PIL.Image.new("L", (6, 4)), TypeError, r"Write `\[saliency_map\]` for one image"),
         (None, TypeError, "`saliency_maps` must be a list"),
+        (torch.tensor(0.5), TypeError, "`saliency_maps` must be a list"),
         ([], ValueError, "one per image, 1, got 0"),
     ],
 )
@@ -110,7 +111,7 @@ def test_seeds_are_whole_numbers():
         (
             ["contrast"],
             TypeError,
-            r"`edits\[0\]` must hold edits such as Contrast, Brightness or Color, got 'contrast'",
+            r"`edits\[0\]` must hold edits \(Contrast, Brightness, Color\), got 'contrast'",
         ),
         ([None], TypeError, r"`edits\[0\]`"),
         ({"contrast": 1.5}, TypeError, "`edits` must be a list"),
@@ -139,6 +140,7 @@ def test_what_is_no_edit_is_refused_before_the_networks_work(editor, edits, erro
         (PIL.Image.new("RGB", (8, 8)), TypeError, "`images` must be a list"),
         (np.zeros((1, 3, 8, 8)), TypeError, "`images` must be a list"),
         ("photo.jpg", TypeError, "`images` must be a list"),
+        (torch.tensor(0.5), TypeError, "`images` must be a list"),
         ([torch.zeros(3, 8, 8, dtype=torch.int64)], TypeError, "uint8 or float"),
     ],
 )

@@ -229,6 +229,11 @@ def test_where_no_image_can_be_read_the_first_reason_is_given():
         evaluate(run_model(luminance), Unreadable(a=[], b=[]))
 
 
+def test_a_data_set_without_images_is_no_result():
+    with pytest.raises(ValueError, match="data has no image to score"):
+        evaluate(run_model(luminance), Samples())
+
+
 class OwnError(Exception):
     """An error that only a user's own code knows."""
 
@@ -410,7 +415,7 @@ def test_one_image_whose_fixations_cannot_be_read_costs_itself(folder, tmp_path)
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     dataset = FixatedFolder(copy, "val")
-    (copy / "images" / "val" / f"{dataset.names[0]}.png").write_bytes(b"no image")
+    dataset.images[dataset.names[0]].write_bytes(b"no image")
     result = evaluate(run_model(luminance), dataset)
     assert list(result.scores) == dataset.names[1:]
     assert list(result.failures) == dataset.names[:1]

@@ -137,8 +137,9 @@ def test_file_names_that_are_not_utf_8_are_edited_and_listed(generation, data):
     generation.files = SaliencyFolder(data)
     generation.run(generation.files.names)
     assert generation.counts["failed"] == 1
-    assert list(listed(generation.store)) == ["bad\udc80"]
-    assert len(generation.store.find("caf\udce9")) == len(generation.store.find("\udcff\udcfe")) == 1
+    assert list(listed(generation.store)) == ["bad\\udc80"]  # as it can be printed
+    # Two each: the copies have the pixels of photo-0 and photo-1, and no caption.
+    assert len(generation.store.find("caf\udce9")) == len(generation.store.find("\udcff\udcfe")) == 2
 
 
 def test_a_run_over_a_finished_store_changes_nothing_in_it(generation, data):
@@ -173,6 +174,20 @@ def test_what_a_killed_process_left_on_a_finished_image_is_deleted(generation):
 def test_an_estimate_of_a_new_store_leaves_nothing_on_disk(generation):
     estimate = generation.estimate(generation.files.names)
     assert estimate.edits == 6
+    assert not generation.store.folder.exists()
+
+
+def test_an_estimate_is_made_from_the_images_that_can_be_edited(generation, data):
+    """The second of three has a caption that no record holds; the fourth is no image."""
+    (data / "images" / "train" / "photo-3.png").write_bytes(b"no image")
+    captions = {**generation.files.captions, "photo-1": "a dog " * 200_000}
+    (data / "captions.json").write_text(json.dumps(captions))
+    generation.files = SaliencyFolder(data)
+    estimate = generation.estimate(generation.files.names)
+    assert (estimate.images, estimate.edits) == (5, 5)
+    assert estimate.bytes > 5 * 1000
+    with pytest.raises(RuntimeError, match="None of the 1 images that were tried"):
+        generation.estimate(["photo-1"])
     assert not generation.store.folder.exists()
 
 

@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 import torch
 from helpers.datasets import write_folder
+from helpers.records import filled
 
 from augsal_transforms import (
     Brightness,
@@ -233,13 +234,14 @@ def test_an_estimate_counts_what_is_lacking_and_writes_nothing(generation):
 
 
 def test_a_store_that_cannot_be_written_to_ends_the_run(generation):
-    (generation.store.folder / "v1").rmdir()
+    generation.store.folder.mkdir()
     (generation.store.folder / "v1").write_text("not a folder")
     with pytest.raises(OSError, match="v1"):
         generation.run(generation.files.names)
 
 
 def test_a_read_only_store_or_no_edits_are_refused(generation, editor):
+    filled(generation.store, count=1)
     with pytest.raises(ValueError, match="read-only"):
         Generation(editor, EditStore(generation.store.folder, readonly=True), generation.files)
     with pytest.raises(ValueError, match="`edits` must not be empty"):

@@ -42,6 +42,21 @@ class Scenes(Dataset):
         return self.augment(scene(index))
 
 
+def draw(augment, image_id):
+    """The edit and the seed that an augmentation draws for an image, or None."""
+    generator = augment._toss(image_id)
+    return None if generator is None else augment._source.draw(generator)
+
+
+def refusal(call):
+    """The message of the ValueError or TypeError that a call raises, or ""."""
+    try:
+        call()
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return ""
+
+
 class Draws(Dataset):
     def __init__(self, augment):
         self.augment = augment
@@ -50,8 +65,7 @@ class Draws(Dataset):
         return 6
 
     def __getitem__(self, index):
-        edit, _ = self.augment._draw(str(index))
-        return "none" if edit is None else str(edit)
+        return str(draw(self.augment, str(index)))
 
 
 class Photos(Dataset):
