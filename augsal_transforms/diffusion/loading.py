@@ -120,7 +120,7 @@ def _load_noise_table(folder: Path) -> tuple[torch.Tensor, str]:
         table: torch.Tensor = scheduler.alphas_cumprod.double()
     except Exception as error:
         raise ValueError(f"No noise table can be made from {path}: {type(error).__name__}: {error}") from error
-    if len(table) != steps or not ((table > 0) & (table < 1)).all() or not (table.diff() <= 0).all():
+    if table.shape != (steps,) or not ((table > 0) & (table < 1)).all() or not (table.diff() <= 0).all():
         raise ValueError(f"The noise of {path} must grow over its {steps} timesteps; check the `beta` fields.")
     return table, kind
 

@@ -123,8 +123,8 @@ def test_networks_are_those_that_the_libraries_load(folder):
 
 def test_a_tensor_under_two_names_is_refused(folder):
     def repeat(weights):
-        name = "text_model.final_layer_norm.bias"
-        weights[name] = weights["final_layer_norm.bias"] = torch.ones(32)
+        weights.pop("text_model.final_layer_norm.bias", None)
+        weights.update({f"{prefix}final_layer_norm.bias": torch.ones(32) for prefix in ("", "text_model.")})
 
     edit_weights(folder / WEIGHTS["text_encoder"], repeat)
     with pytest.raises(ValueError, match="text_encoder holds a tensor twice"):
@@ -243,6 +243,8 @@ def test_configs_that_are_no_json_object_are_value_errors_with_the_path(folder, 
         (SCHEDULER, {"num_train_timesteps": 10**9}, "num_train_timesteps"),
         (SCHEDULER, {"beta_schedule": None}, "lacks beta_schedule"),
         (SCHEDULER, {"beta_end": 5}, "must grow"),
+        (SCHEDULER, {"trained_betas": 0.5}, "must grow"),
+        (SCHEDULER, {"trained_betas": [0.1] * 3}, "must grow"),
         (SCHEDULER, {"beta_start": "a"}, "noise table"),
         (SCHEDULER, {"prediction_type": "flow"}, "prediction_type"),
         (TOKENIZER, {"vocab_file": "/etc/passwd"}, "vocab_file"),

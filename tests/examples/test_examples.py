@@ -1,11 +1,16 @@
 import os
+import shutil
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import PIL.Image
 import pytest
 from torchvision.transforms.v2.functional import to_pil_image
+from train_unisal_aug import scenes_or_folder
+
+from augsal_transforms.scenes.scenes import SceneDataset
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -29,17 +34,23 @@ def test_training_with_and_without_augmentation(tmp_path):
     assert (tmp_path / "edits.png").exists()
 
 
-def test_training_on_a_folder_in_salicons_layout(tmp_path):
-    from augsal_transforms.scenes.scenes import SceneDataset
-
-    for kind in ("images", "maps"):
+def test_a_folder_without_a_val_split_is_measured_on_its_training_images(tmp_path):
+    for kind, name in (("images", "image"), ("maps", "saliency_map")):
         (tmp_path / kind / "train").mkdir(parents=True)
-    for sample in (SceneDataset(4, seed=77)[n] for n in range(4)):
-        to_pil_image(sample["image"]).save(tmp_path / f"images/train/{sample['image_id']}.jpg")
-        to_pil_image(sample["saliency_map"]).save(tmp_path / f"maps/train/{sample['image_id']}.png")
-    output = run("train_unisal_aug.py", "--smoke", "--data", tmp_path, cwd=tmp_path)
-    assert "4 images" in output
-    assert "no val split" in output
+        for sample in (SceneDataset(4, seed=77)[n] for n in range(4)):
+            to_pil_image(sample[name]).save(tmp_path / f"{kind}/train/{sample['image_id']}.png")
+    training, held_out, where = scenes_or_folder(Namespace(data=tmp_path))
+    assert len(training) == 4
+    assert held_out is training
+    assert "no val split" in where
+    (tmp_path / "images/train").rename(tmp_path / "images/val")
+    (tmp_path / "maps/train").rename(tmp_path / "maps/val")
+    for kind in ("images", "maps"):
+        shutil.copytree(tmp_path / kind / "val", tmp_path / kind / "train")
+        min((tmp_path / kind / "val").iterdir()).unlink()
+    _, held_out, where = scenes_or_folder(Namespace(data=tmp_path))
+    assert len(held_out) == 3
+    assert where == "the 3 images of the val split"
 
 
 @pytest.mark.slow
