@@ -9,7 +9,6 @@ A record may come from a stranger. Its checksum, header, fields and sizes are ch
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from dataclasses import dataclass
@@ -22,14 +21,12 @@ from torch import Tensor
 from augsal_transforms.data.images import MAX_PIXELS, read_image, to_rgb_image
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.files import parse_json, read_file, read_head
+from augsal_transforms.store.container import MAX_HEADER, checksum_of, header_length, join, parse_header, split
 from augsal_transforms.store.keys import EditKey, image_hash, to_bytes
 from augsal_transforms.store.metadata import RESULT_FIELDS, check_metadata
 from augsal_transforms.store.rectangle import bounding_box, from_webp, to_webp
 
-MAX_HEADER = 1 << 20  # bytes of a record's JSON
 _MAX_REGION = 1024  # side of M
-_TENSORS = ("region", "rectangle")  # in the order of the file, so that the floats are aligned
-_DTYPES = {"region": ("F32", 4), "rectangle": ("U8", 1)}  # name in safetensors, bytes of a value
 
 
 @dataclass(frozen=True)
@@ -113,24 +110,21 @@ def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str =
     metadata = {name: getattr(result, name) for name in RESULT_FIELDS}
     metadata |= {**vars(key), "place": [top, left], "size": [height, width], "source": source}
     region = result.region.float().cpu().contiguous()
+    if not _is_region(region) or height * width > MAX_PIXELS:
+        raise ValueError(
+            f"`region` of a stored edit must be finite and (1, h, w) with sides of at most {_MAX_REGION}, and its "
+            f"edited part at most {MAX_PIXELS:,} pixels, got {tuple(region.shape)} and {height * width:,} pixels."
+        )
     content = {"region": region.numpy().tobytes(), "rectangle": to_webp(difference, inside)}
     shapes = {"region": list(region.shape), "rectangle": [len(content["rectangle"])]}
     text = json.dumps({**check_metadata(metadata), "about": about}, sort_keys=True, allow_nan=False)
-    # Built here: safetensors writes the entries of its metadata in an order that differs from call to call.
-    header: dict[str, Any] = {"__metadata__": {"record": text, "sha256": _checksum(text, content, shapes)}}
-    start = 0
-    for name in _TENSORS:
-        end = start + len(content[name])
-        header[name] = {"dtype": _DTYPES[name][0], "shape": shapes[name], "data_offsets": [start, end]}
-        start = end
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    if len(encoded) > MAX_HEADER:
+    record = join(text, content, shapes)
+    if header_length(record) > MAX_HEADER:
         raise ValueError(
-            f"The metadata of an edit must be shorter than {MAX_HEADER:,} bytes, got {len(encoded):,}. Is `prompt`, of "
-            f"{len(key.prompt):,} characters, a caption?"
+            f"The metadata of an edit must be shorter than {MAX_HEADER:,} bytes, got {header_length(record):,}. Is "
+            f"`prompt`, of {len(key.prompt):,} characters, a caption?"
         )
-    return struct.pack("<Q", len(encoded)) + encoded + b"".join(content[name] for name in _TENSORS)
+    return record
 
 
 def decode(record: bytes, *, max_pixels: int = MAX_PIXELS) -> StoredEdit | None:
@@ -144,20 +138,18 @@ def decode(record: bytes, *, max_pixels: int = MAX_PIXELS) -> StoredEdit | None:
         The edit; ``None`` for a record that is damaged in any place, or is not what a record must be.
     """
     try:
-        metadata, checksum, content, shapes = _split(record)
-        if _checksum(metadata, content, shapes) != checksum:
+        metadata, checksum, content, shapes = split(record)
+        if checksum_of(metadata, content, shapes) != checksum:
             return None
         fields = check_metadata(parse_json(metadata))
         height, width = fields["size"]
-        if (
-            height * width > max_pixels
-            or len(shapes["region"]) != 3
-            or not all(0 < side <= _MAX_REGION for side in shapes["region"])
-        ):
+        if height * width > max_pixels:
+            return None
+        region = torch.frombuffer(bytearray(content["region"]), dtype=torch.float32).reshape(shapes["region"])
+        if not _is_region(region):
             return None
         difference, edit_mask = from_webp(content["rectangle"], height, width)
-        region = torch.frombuffer(bytearray(content["region"]), dtype=torch.float32).reshape(shapes["region"])
-        return StoredEdit(fields, region, difference, edit_mask) if bool(region.isfinite().all()) else None
+        return StoredEdit(fields, region, difference, edit_mask)
     except (ValueError, KeyError, TypeError, struct.error):
         return None
 
@@ -181,64 +173,14 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
         ``None`` where it cannot be read.
     """
     try:
-        record = read_head(path, lambda start: min(_header_length(start), MAX_HEADER))
-        return check_metadata(parse_json(_parse_header(record)["__metadata__"]["record"])) if record else None
+        record = read_head(path, lambda start: min(header_length(start), MAX_HEADER))
+        return check_metadata(parse_json(parse_header(record)["__metadata__"]["record"])) if record else None
     except (ValueError, KeyError, TypeError, OSError, struct.error):
         return None
 
 
-def _header_length(record: bytes) -> int:
-    """Length of the JSON with which a safetensors file begins, after the 8 bytes of this number."""
-    length: int = struct.unpack_from("<Q", record)[0]
-    return length
-
-
-def _parse_header(record: bytes) -> dict[str, Any]:
-    """The JSON with which a safetensors file begins.
-
-    Raises:
-        ValueError: If it is too long, incomplete, or no JSON object.
-    """
-    length = _header_length(record)
-    header = parse_json(record[8 : 8 + length]) if length <= min(MAX_HEADER, len(record) - 8) else None
-    if not isinstance(header, dict):
-        raise ValueError("A record begins with the length of its header and a JSON object.")
-    return header
-
-
-def _split(record: bytes) -> tuple[str, str, dict[str, bytes], dict[str, list[int]]]:
-    """Metadata, checksum, and the content and shape of each tensor.
-
-    Raises:
-        ValueError: If the header does not describe exactly these bytes.
-    """
-    header = _parse_header(record)
-    data, end = memoryview(record)[8 + _header_length(record) :], 0
-    content, shapes = dict[str, bytes](), dict[str, list[int]]()
-    if set(header) != {"__metadata__", *_TENSORS}:
-        raise ValueError("A record holds a region and a rectangle.")
-    for name in _TENSORS:
-        entry, (dtype, size) = header[name], _DTYPES[name]
-        shape, (start, stop) = entry["shape"], entry["data_offsets"]
-        count = size
-        for side in shape:
-            if type(side) is not int or not 0 <= side <= len(data):
-                raise ValueError("A side of a tensor is longer than the file.")
-            count *= side
-        if entry["dtype"] != dtype or start != end or stop - start != count or stop > len(data):
-            raise ValueError("The tensors of a record follow each other.")
-        content[name], shapes[name], end = bytes(data[start:stop]), shape, stop
-    if end != len(data):
-        raise ValueError("A record ends with its last tensor.")
-    record_text, checksum = header["__metadata__"]["record"], header["__metadata__"]["sha256"]
-    if not isinstance(record_text, str) or not isinstance(checksum, str):
-        raise ValueError("A record's metadata are text.")
-    return record_text, checksum, content, shapes
-
-
-def _checksum(metadata: str, content: dict[str, bytes], shapes: dict[str, list[int]]) -> str:
-    digest = hashlib.sha256(metadata.encode())
-    for name, dtype in (("rectangle", "torch.uint8"), ("region", "torch.float32")):
-        digest.update(f"\n{name} {dtype} {tuple(shapes[name])}\n".encode())
-        digest.update(content[name])
-    return digest.hexdigest()
+def _is_region(region: Tensor) -> bool:
+    """Whether a tensor can be M of Eq. 8."""
+    sides = region.shape
+    has_sides = len(sides) == 3 and sides[0] == 1 and min(sides) > 0 and max(sides) <= _MAX_REGION
+    return has_sides and bool(region.isfinite().all())

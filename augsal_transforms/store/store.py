@@ -150,7 +150,7 @@ class EditStore:
         """Path of every record, image by image, sorted."""
         return (Path(entry.path) for entry in self._files() if _is_record(entry))
 
-    def leftovers(self) -> Iterator[Path]:
+    def temporary_files(self) -> Iterator[Path]:
         """Path of every temporary file that a killed writer of records left."""
         return (Path(entry.path) for entry in self._files() if is_temporary(entry))
 

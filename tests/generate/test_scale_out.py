@@ -44,7 +44,7 @@ def keys(store):
 
 
 def left_over(store):
-    return [*EditStore(store).leftovers(), *(store / "claims").iterdir()]
+    return [*EditStore(store).temporary_files(), *(store / "claims").iterdir()]
 
 
 def failures(store):

@@ -42,7 +42,7 @@ def main(folder: Path, how: str, times: int) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     whole = [decode(path.read_bytes()) is not None for path in store.records()]
-    print(sum(whole), len(whole) - sum(whole), len(list(store.leftovers())))
+    print(sum(whole), len(whole) - sum(whole), len(list(store.temporary_files())))
 
 
 if __name__ == "__main__":

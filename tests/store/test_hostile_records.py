@@ -1,5 +1,6 @@
 """Records that a stranger wrote, with a correct checksum."""
 
+import dataclasses
 import json
 import random
 import struct
@@ -13,9 +14,10 @@ from helpers.records import EDITS, edited, key_of, picture
 
 from augsal_transforms import EditStore
 from augsal_transforms.files import parse_json
+from augsal_transforms.store.container import checksum_of
 from augsal_transforms.store.keys import EditKey
 from augsal_transforms.store.maintenance import damaged_records, repair, statistics
-from augsal_transforms.store.records import _checksum, decode, encode, read_metadata
+from augsal_transforms.store.records import decode, encode, read_metadata
 from augsal_transforms.store.rectangle import to_webp
 
 ORIGINAL, EDIT = picture(), EDITS[0]
@@ -34,7 +36,7 @@ def take_apart(record=RECORD):
 def put_together(metadata, content, shapes, *, change=lambda header: None):
     """A record whose checksum is right, whatever is in it."""
     text = metadata if isinstance(metadata, str) else json.dumps(metadata, sort_keys=True)
-    header = {"__metadata__": {"record": text, "sha256": _checksum(text, content, shapes)}}
+    header = {"__metadata__": {"record": text, "sha256": checksum_of(text, content, shapes)}}
     start = 0
     for name, dtype in (("region", "F32"), ("rectangle", "U8")):
         end = start + len(content[name])
@@ -139,6 +141,10 @@ def malformed():
         ("a negative shape", {"shape": [-1, -4, 4]}),
         ("a shape of another size", {"shape": [1, 4, 5]}),
         ("a shape of floats", {"shape": [1.0, 4, 4]}),
+        ("a shape of 100,000 sides", {"shape": [1] * 100_000}),
+        ("a shape of 100,000 long sides", {"shape": [60] * 100_000}),
+        ("a shape that is a table", {"shape": {"1": 1, "4": 4}}),
+        ("a shape that is text", {"shape": "144"}),
         ("another type", {"dtype": "F64"}),
         ("no type", {"dtype": None}),
     ):
@@ -305,6 +311,16 @@ def test_an_edit_that_no_record_can_hold_is_refused_when_it_is_written():
     with pytest.raises(ValueError, match="16383"):
         long = picture(size=(1, 20_000))
         encode(key_of(long, EDIT), long, edited(long, EDIT, (0, 0, 1, 20_000)))
+    for region in (
+        torch.zeros(4, 4),
+        torch.zeros(1, 4, 2000),
+        torch.full((1, 2, 2), float("nan")),
+        torch.zeros(1, 0, 0),
+    ):
+        with pytest.raises(ValueError, match="`region` of a stored edit must be"):
+            encode(key_of(ORIGINAL, EDIT), ORIGINAL, dataclasses.replace(edited(ORIGINAL, EDIT), region=region))
+    with pytest.raises(ValueError, match="`strength` of a record"):
+        encode(key_of(ORIGINAL, EDIT), ORIGINAL, dataclasses.replace(edited(ORIGINAL, EDIT), strength=1.5))
     key = EditKey(**{**vars(key_of(ORIGINAL, EDIT)), "kind": "Blur It"})
     with pytest.raises(ValueError, match="`kind` and `color`"):
         _ = key.filename

@@ -125,7 +125,7 @@ store, reads, torn = EditStore({str(tmp_path)!r}, readonly=True), 0, 0
 while any(writer.is_alive() for writer in writers):
     read = store.get(key_of(original, EDITS[0]))
     reads, torn = reads + 1, torn + (read is None or not torch.equal(read.onto(original).image, expected))
-print(reads, torn, len(list(store.records())), len(list(store.leftovers())), sum(w.exitcode for w in writers))
+print(reads, torn, len(list(store.records())), len(list(store.temporary_files())), sum(w.exitcode for w in writers))
 """
     reads, *rest = (int(n) for n in run("-c", program).split())
     assert reads > 20
@@ -146,7 +146,8 @@ try:
     store.put(key_of(large, EDITS[0]), large, edited(large, EDITS[0], (0, 0, 240, 320)))
 except OSError as error:
     print(error.errno)
-print(len(list(store.records())), len(list(store.leftovers())), sum(store.read(p) is not None for p in store.records()))
+whole = sum(store.read(p) is not None for p in store.records())
+print(len(list(store.records())), len(list(store.temporary_files())), whole)
 """
     import errno
 
@@ -163,7 +164,7 @@ def test_a_full_file_system_leaves_no_partial_file(tmp_path):
                 result = edited(large, EDITS[0], (0, 0, 120, 160))
                 store.put(key_of(large, EDITS[0]), large, result)
                 written += 1
-        assert list(store.leftovers()) == []
+        assert list(store.temporary_files()) == []
         assert sum(store.read(path) is not None for path in store.records()) == 8 + written > 8
 
 

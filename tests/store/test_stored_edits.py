@@ -135,7 +135,7 @@ for n in range(8):
 counts, edited_scenes = train(store.folder)
 assert edited_scenes == [1, 3, 5, 7], edited_scenes
 assert counts == {{"edited": 4, NOT_HELD: 4}}, counts
-assert list(store.leftovers()) == []
+assert list(store.temporary_files()) == []
 """
     path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent), *sys.path])
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": path})
@@ -154,7 +154,7 @@ def test_training_goes_on_with_what_a_full_disk_holds(tmp_path):
         assert edited_scenes == list(range(written)) != []
         assert counts == {"edited": written, NOT_HELD: 8 - written}
         assert files(tmp_path) == before
-        assert not list(store.leftovers())
+        assert not list(store.temporary_files())
 
 
 @pytest.mark.filterwarnings("ignore:A sample is kept unedited")
