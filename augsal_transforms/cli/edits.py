@@ -33,7 +33,9 @@ MapFile = Annotated[Path, typer.Option(help="Its saliency map, of any size; brig
 EditedFile = Annotated[Path, typer.Option(help="The edited image; PNG keeps pixels outside the mask exact.")]
 Caption = Annotated[str, typer.Option(help="Its caption. Without one the region is the saliency map's.")]
 Kind = Annotated[str, typer.Option(help="One of {kinds}, or MODULE:KIND.")]
-Alpha = Annotated[float | None, typer.Option(help="Editing strength; without it, drawn from the range.")]
+Alpha = Annotated[
+    float | None, typer.Option(help="α, the editing strength asked for; without it, drawn from the kind's range.")
+]
 ColorName = Annotated[str | None, typer.Option(help="Target of a colour edit: {colors}.  [default: red]")]
 
 
@@ -101,10 +103,10 @@ def _parse_edit(kind: str, alpha: float | None, color: str | None) -> Edit:
     name = kind.rpartition(":")[2]
     if color is not None and name != "color":
         raise ValueError(f"--color is the target of --kind color, and --kind is {kind!r}. Leave --color out.")
-    strength = None if alpha is None else f"{alpha!r}"
+    value = None if alpha is None else f"{alpha!r}"
     if name == "color":
-        strength = ":".join(part for part in (color or "red", strength) if part)
-    edits = parse_edits(kind, "--kind", {name: strength})
+        value = ":".join(part for part in (color or "red", value) if part)
+    edits = parse_edits(kind, "--kind", {name: value})
     if len(edits) != 1:
         raise ValueError(f"--kind must be one kind of edit, got {kind!r}. `augsal generate` makes several.")
     return edits[0]

@@ -17,45 +17,46 @@ if TYPE_CHECKING:
 _KIND = re.compile(r"(?:([A-Za-z_][\w.]*):)?([A-Za-z_]\w*)(?:=(.*))?")
 
 
-def parse_edits(text: str, option: str = "--kinds", strengths: Mapping[str, str | None] | None = None) -> list[Edit]:
-    """The edits that an option names, each with its strength or range of strengths.
+def parse_edits(text: str, option: str = "--kinds", values: Mapping[str, str | None] | None = None) -> list[Edit]:
+    """The edits that an option names, each with its α or range of α.
 
     Args:
-        text: Kinds separated by commas, each ``KIND``, ``KIND=STRENGTH`` or ``MODULE:KIND=STRENGTH``. A module is
-            imported first, so that it registers its kinds.
+        text: Kinds separated by commas, each ``KIND``, ``KIND=VALUE`` or ``MODULE:KIND=VALUE``. The value is α, a
+            low:high range, or what else the kind's ``from_text`` takes. A module is imported first, so that it
+            registers its kinds.
         option: The option's name, for messages.
-        strengths: Strengths from options of their own, by kind; ``None`` where the option was not given.
+        values: Values from options of their own, by kind; ``None`` where the option was not given.
 
     Returns:
         One edit for each kind, in the order of ``text``.
 
     Raises:
-        ValueError: For an unknown kind, a kind that is named twice, or a strength that the kind does not take.
+        ValueError: For an unknown kind, a kind that is named twice, or a value that the kind does not take.
     """
     from augsal_transforms.editor.edits import KINDS
 
     named: dict[str, str | None] = {}
-    for module, kind, strength in _split(text):
+    for module, kind, value in _split(text):
         if module:
             _import(module, option)
         if kind not in KINDS:
             raise ValueError(f"{option} must be among {', '.join(KINDS)}, got {kind!r}.")
         if kind in named:
-            raise ValueError(f"{option} names {kind!r} twice. Give one strength or one low:high range for each kind.")
-        named[kind] = strength
+            raise ValueError(f"{option} names {kind!r} twice. Give one α or one low:high range for each kind.")
+        named[kind] = value
     if not named:
         raise ValueError(f"{option} must name an edit, one of {', '.join(KINDS)}, got {text!r}.")
     edits = []
-    for kind, strength in named.items():
-        given = (strengths or {}).get(kind)
-        if strength is not None and given is not None:
-            raise ValueError(f"{option} {kind}={strength} and --{kind} {given} name two strengths. Give one of them.")
-        edits.append(_make(KINDS[kind], strength if given is None else given, f"--{kind}" if given else option))
+    for kind, value in named.items():
+        given = (values or {}).get(kind)
+        if value is not None and given is not None:
+            raise ValueError(f"{option} {kind}={value} and --{kind} {given} name two values. Give one of them.")
+        edits.append(_make(KINDS[kind], value if given is None else given, f"--{kind}" if given else option))
     return edits
 
 
 def _split(text: str) -> list[tuple[str, str, str | None]]:
-    """(Module or "", kind, strength) of each kind; a part that names no kind belongs to the strength before it."""
+    """(Module or "", kind, value) of each kind; a part that names no kind belongs to the value before it."""
     from augsal_transforms.editor.edits import KINDS
 
     found: list[tuple[str, str, str | None]] = []
@@ -83,8 +84,8 @@ def _import(module: str, option: str) -> None:
         raise
 
 
-def _make(kind: type[Edit], strength: str | None, option: str) -> Edit:
+def _make(kind: type[Edit], value: str | None, option: str) -> Edit:
     try:
-        return kind.from_text(strength or "")
+        return kind.from_text(value or "")
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from error

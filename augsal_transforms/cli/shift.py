@@ -48,11 +48,11 @@ def shift(
         bool, typer.Option("--observer", help="Study the synthetic observer on edits of rendered scenes.")
     ] = False,
     scenes: Annotated[int, typer.Option(min=1, help="Number of scenes for --observer.")] = 50,
-    plot: Annotated[Path | None, typer.Option(help="A figure of the change by strength: .png, .pdf or .svg.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="A figure of the change by α: .png, .pdf or .svg.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare fixations on edits and originals: paired t-test, effect size, change by strength (Sec. 5.4)."""
+    """Compare fixations on edits and originals: paired t-test, effect size, change by α (Sec. 5.4)."""
     from augsal_transforms.gaze_study.study import read_study
 
     if (study is None) == (not observer):

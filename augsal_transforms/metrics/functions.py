@@ -30,7 +30,8 @@ def cc(prediction: Tensor, saliency_map: Tensor, *, preset: str = "tuebingen") -
 
     Raises:
         TypeError: If a map is no dense, real tensor; this and the next for every metric.
-        ValueError: If shapes differ, a fixation map does not hold counts, or there is no such preset.
+        ValueError: If shapes differ, a fixation map does not hold counts, a map is negative that is to be scaled to a
+            sum of 1, or there is no such preset.
     """
     find_preset(preset)
     first, second = (_standardised(one, ddof=0) for one in read_maps(prediction, saliency_map=saliency_map))
@@ -47,9 +48,6 @@ def sim(prediction: Tensor, saliency_map: Tensor, *, preset: str = "tuebingen") 
 
     Returns:
         (...,); NaN where a map is empty. Where the preset subtracts the minimum first, a constant map is empty.
-
-    Raises:
-        ValueError: If a map is negative where that is not allowed.
     """
     minmax = find_preset(preset).minmax
     prediction, saliency_map = read_maps(prediction, saliency_map=saliency_map)
@@ -67,9 +65,6 @@ def kld(prediction: Tensor, saliency_map: Tensor, *, preset: str = "tuebingen") 
 
     Returns:
         (...,); NaN where a map is empty.
-
-    Raises:
-        ValueError: If a map is negative.
 
     Note:
         MATLAB's code scores an empty map too, an empty ground truth with 0, which is perfect. Here it is undefined.

@@ -39,9 +39,9 @@ def augsal(*arguments):
         ({"kinds": "brightness", "brightness": "-0.2:-0.1"}, [Brightness((-0.2, -0.1))]),
     ],
 )
-def test_kinds_and_strengths_are_read_as_they_are_typed(options, expected):
-    strengths = {kind: text for kind, text in options.items() if kind != "kinds"}
-    assert parse_edits(options.get("kinds", "contrast,brightness,color"), "--kinds", strengths) == expected
+def test_kinds_and_their_alphas_are_read_as_they_are_typed(options, expected):
+    values = {kind: text for kind, text in options.items() if kind != "kinds"}
+    assert parse_edits(options.get("kinds", "contrast,brightness,color"), "--kinds", values) == expected
 
 
 def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
@@ -70,7 +70,7 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
         (["--contrast", "9"], "`alpha` of Contrast"),
         (["--color", "mauve:0.3"], "`color` must be among"),
         (["--kinds", "contrast,contrast=1.5"], "names 'contrast' twice"),
-        (["--kinds", "contrast=1.5", "--contrast", "1.2"], "name two strengths"),
+        (["--kinds", "contrast=1.5", "--contrast", "1.2"], "name two values"),
         (["--kinds", ""], "--kinds must name an edit"),
         (["--kinds", "no_module_here:blur"], "there is no module 'no_module_here'"),
         (["--device", "tpu-9"], "--device: `device`"),
