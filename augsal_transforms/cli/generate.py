@@ -165,7 +165,7 @@ def _list_names(data: Path, split: str, layout: str, editor: str, rank: int, as_
     if rank == 0:
         typer.echo(
             f"{dataset.layout}, {dataset.split}: captions of {dataset.captioned:,} of {len(dataset):,} images, "
-            f"{len(dataset.left_out):,} images left out (no map); editor {editor}",
+            f"{len(dataset.left_out):,} images left out (no map, or a name shared by two files); editor {editor}",
             err=as_json,
         )
     return dataset.names

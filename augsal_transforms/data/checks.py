@@ -45,7 +45,7 @@ class Report:
         split: The split that was asked for.
         images: Number of image files.
         maps: Number of map files.
-        pairs: Number of images that have a map.
+        pairs: Number of images that have a map, names that several files share not counted.
         captions: Number of images with a map that have a caption.
         fixations: Number of images that have fixations.
         points: Number of fixations inside their images.
@@ -138,6 +138,7 @@ class _Check:
         for named, table in ((self.files.images, self.images), (self.files.maps, self.maps)):
             for name, path in named:
                 table[name].append(path)
+        self.pairs = {name for name in self.files.paired() if len(self.images[name]) == len(self.maps[name]) == 1}
 
     def add(self, kind: str, name: str, path: Path | None, detail: str) -> None:
         self.problems.append(Problem(kind, printable(name), printable(path or ""), printable(detail)))
@@ -213,7 +214,7 @@ class _Check:
         except ValueError as error:
             self.add("bad caption", name, self.captions.path, str(error))
         else:
-            self.captioned += bool(caption) and name in self.maps
+            self.captioned += bool(caption) and name in self.pairs
             if not caption and self.captions:
                 self.add("no caption", name, image, "other images have one")
 
@@ -246,6 +247,5 @@ class _Check:
 
     def report(self) -> Report:
         """The counts and problems found."""
-        files = self.files
-        counts = (len(files.images), len(files.maps), len(files.paired()), self.captioned, len(self.fixations))
+        counts = (len(self.files.images), len(self.files.maps), len(self.pairs), self.captioned, len(self.fixations))
         return Report(self.layout.name, self.split, *counts, self.points, self.problems, self.points_left_out)

@@ -14,10 +14,10 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from augsal_transforms.data.fixation_files import read_fixation_file, read_release
-from augsal_transforms.data.folders import SaliencyFolder, unique
+from augsal_transforms.data.folders import SaliencyFolder, split_unique
 from augsal_transforms.data.images import read_image, read_size
 from augsal_transforms.data.layouts import LAYOUTS, Files, find_layout
-from augsal_transforms.data.names import match_names
+from augsal_transforms.data.names import match_names, printable
 from augsal_transforms.data.outputs import refuse_foreign
 from augsal_transforms.data.recorded import Placed, Recorded, Size, check_frame, place_fixations
 from augsal_transforms.files import write_file
@@ -142,7 +142,10 @@ def _join(files: Files, names: Collection[str]) -> Fixations:
         ValueError: If an image has two fixation files.
     """
     matched = match_names((name for name, _ in files.fixations), names)
-    found = unique([(matched[name], path) for name, path in files.fixations if name in matched])
+    found, shared = split_unique([(matched[name], path) for name, path in files.fixations if name in matched])
+    if shared:
+        name, path = min(shared.items())
+        raise ValueError(f"{printable(path)} and another fixation file share the name {name!r}; keep one of them.")
     if found or files.release is None:
         return Fixations(found, {})
     return Fixations({}, read_release(files.release, names))

@@ -19,7 +19,8 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
     """Images, maps and captions of a data set on disk, joined by name.
 
     Each sample is a dict: ``image`` and ``saliency_map`` (PIL), ``prompt`` ("" where no caption is known)
-    and ``image_id``, the name. Images without a map are left out.
+    and ``image_id``, the name. Images without a map are left out, and so are images and maps of which two files share
+    a name, because it is unclear which map is whose.
 
     Args:
         folder: The data set's folder.
@@ -31,12 +32,12 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
         names: Names of the samples, sorted.
         images: Each image's path by name, images without a map included.
         maps: Each map's path by name.
+        ambiguous: Names that two images or two maps share, each with one of the two paths.
         files: The files that the layout found, fixation files among them.
         captions: Captions by name. Reading one of a wrong type raises ``ValueError``.
 
     Raises:
         FileNotFoundError: If no image has a map.
-        ValueError: If two files share a name, so that it is unclear which map is whose.
     """
 
     def __init__(
@@ -49,8 +50,17 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
     ) -> None:
         self.folder, self.split, self.layout = Path(folder), split, layout.name
         self.files = layout.files(self.folder, split)
-        self.images, self.maps = unique(self.files.images), unique(self.files.maps)
-        self.names = sorted(self.files.paired())
+        self.images, two_images = split_unique(self.files.images)
+        self.maps, two_maps = split_unique(self.files.maps)
+        self.ambiguous = {**two_maps, **two_images}
+        self.names = sorted((self.images.keys() & self.maps.keys()) - self.ambiguous.keys())
+        if self.ambiguous:
+            name, path = min(self.ambiguous.items())
+            warnings.warn(
+                f"{len(self.ambiguous)} names of {printable(self.folder)} are shared by two images or two maps and "
+                f"left out, such as {name!r}: {printable(path)}. Keep one file of each name.",
+                stacklevel=3,
+            )
         if not self.names:
             raise FileNotFoundError(
                 f"{printable(self.folder)} has no image with a map: {len(self.images)} images and {len(self.maps)} "
@@ -81,8 +91,8 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
 
     @property
     def left_out(self) -> list[str]:
-        """Names of the images that are no samples, because they have no map."""
-        return sorted(self.images.keys() - self.maps.keys())
+        """Names of the images that are no samples, because they have no map or share their name."""
+        return sorted((self.images.keys() | self.ambiguous.keys()) - set(self.names))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -97,16 +107,11 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
         }
 
 
-def unique(named: Named) -> dict[str, Path]:
-    """(name, path) pairs as a table.
-
-    Raises:
-        ValueError: If a name is there twice.
-    """
+def split_unique(named: Named) -> tuple[dict[str, Path], dict[str, Path]]:
+    """(name, path) pairs as a table of the names that one file has, and a table of those that several have."""
     table: dict[str, Path] = {}
+    shared: dict[str, Path] = {}
     for name, path in named:
         if table.setdefault(name, path) != path:
-            raise ValueError(
-                f"{printable(path)} and {printable(table[name])} share the name {name!r}; keep one of them."
-            )
-    return table
+            shared[name] = path
+    return {name: path for name, path in table.items() if name not in shared}, shared

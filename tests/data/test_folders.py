@@ -67,7 +67,12 @@ def test_a_split_that_is_not_there_is_not_another_one(folder, split):
         SaliencyFolder(folder, split)
 
 
-def test_two_files_of_one_name_are_refused(folder):
-    write(folder / "maps/train/COCO_train2014_000000000001.jpg")
-    with pytest.raises(ValueError, match="share the name"):
-        SaliencyFolder(folder)
+def test_two_maps_of_one_image_cost_that_image_alone(folder):
+    before = SaliencyFolder(folder).names
+    name = "COCO_train2014_000000000001"
+    write(folder / f"maps/train/{name}.jpg")
+    with pytest.warns(UserWarning, match="1 names .* are shared by two images or two maps"):
+        dataset = SaliencyFolder(folder)
+    assert dataset.names == [other for other in before if other != name]
+    assert [*dataset.ambiguous] == [name]
+    assert name in dataset.left_out

@@ -136,11 +136,13 @@ def test_a_folder_with_images_alone_is_recognised_by_them(tmp_path):
         open_layout(tmp_path)
 
 
-def test_two_maps_of_one_image_are_refused_in_every_layout(tmp_path):
-    write(tmp_path / "ALLSTIMULI/a.jpeg", tmp_path / "ALLFIXATIONMAPS/a_fixMap.jpg")
+def test_two_maps_of_one_image_cost_that_image_in_every_layout(tmp_path):
+    for name in "ab":
+        write(tmp_path / f"ALLSTIMULI/{name}.jpeg", tmp_path / f"ALLFIXATIONMAPS/{name}_fixMap.jpg")
     write(tmp_path / "ALLFIXATIONMAPS/a_fixMap.png")
-    with pytest.raises(ValueError, match="share the name 'a'"):
-        open_layout(tmp_path)
+    with pytest.warns(UserWarning, match="such as 'a'"):
+        dataset = open_layout(tmp_path)
+    assert (dataset.names, dataset.left_out) == (["b"], ["a"])
 
 
 def test_layouts_are_listed_without_torch():
