@@ -16,18 +16,20 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from augsal_transforms.data.images import read_image, to_rgb_image
+from augsal_transforms.data.images import is_rotated, read_image, to_rgb_image
 from augsal_transforms.editor.results import EditedImage
-from augsal_transforms.randomness import keyed_generator
-from augsal_transforms.store.keys import image_hash
+from augsal_transforms.randomness import check_chance, check_integer, keyed_generator, seeded
+from augsal_transforms.sharing import SharedNumbers
 from augsal_transforms.store.store import EditStore, draw_edit
 
 CHANNELS = 7
-_TRIED = 8  # images at the start, until one edit can be read
+_TRIED = 8  # images whose edits and pixels are looked at before training
+_DEVIATION = 0.05  # between two readers of one file; JPEG decoders differ by 0.01
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class StoredEdits:
     seed: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
-            raise ValueError(f"`p` must lie in [0, 1], got {self.p!r}.")
+        check_chance(self.p)
+        check_integer("seed", self.seed)
 
     def draw(self, path: Path, visit: int) -> EditedImage | None:
         """The edit of an image this time, at the image's own size; ``None`` where it stays as it is.
@@ -57,23 +59,26 @@ class StoredEdits:
         generator = keyed_generator(self.seed, visit, path.stem)
         if torch.rand((), generator=generator).item() >= self.p:
             return None
-        held = self.store.find(path.stem)
-        if not held:
+        if not self.store.find(path.stem):
             return None
-        image = to_rgb_image(read_image(path)).as_subclass(Tensor)
-        name = image_hash(image)
-        own = [edit for edit in held if edit.path.parent.name == name]
-        if not own:
+        held = self.store.edits_of(read_pixels(path))
+        if not held:
             raise ValueError(
                 f"The store's edits of {path.stem!r} were made from other pixels than those of {path}. "
                 "Fill the store from the very files that are trained on: a re-encoded or resized copy is another image."
             )
-        stored = self.store.read(draw_edit(own, generator).path)
-        if stored is None:
+        try:
+            edited = draw_edit(held, generator).load()
+        except ValueError:
             warnings.warn(f"A record of {path.stem!r} is damaged; the image stays unedited.", stacklevel=2)
             return None
-        edited = stored.onto(image, known_hash=name)
         return edited if edited.edit_mask.any() else None
+
+
+def read_pixels(path: Path) -> Tensor:
+    """An image file as the store's edits are made from it, (3, H, W) uint8."""
+    pixels: Tensor = to_rgb_image(read_image(path)).as_subclass(Tensor)
+    return pixels
 
 
 class DatasetProxy:
@@ -84,6 +89,7 @@ class DatasetProxy:
         edits: Ours.
         path: ``path(dataset, index)`` → the image's file.
         carry: ``carry(dataset, item, edit)`` → the item with the edit, or with an empty one for ``None``.
+        pictures: ``pictures(item)`` → original and edited image of such an item; ``None`` is ``unpack_pictures``.
 
     Note:
         How often an item was seen is counted in shared memory: epochs differ, in any number of workers, and
@@ -96,9 +102,11 @@ class DatasetProxy:
         edits: StoredEdits,
         path: Callable[[Any, int], Path],
         carry: Callable[[Any, Any, EditedImage | None], Any],
+        pictures: Callable[[Any], tuple[Tensor, Tensor]] | None = None,
     ) -> None:
         self.dataset, self.edits, self.path, self.carry = dataset, edits, path, carry
-        self.visits = torch.zeros(len(dataset), dtype=torch.int64).share_memory_()
+        self.pictures = pictures or unpack_pictures
+        self.visits = SharedNumbers(len(dataset))
         self.released = False
 
     @property  # type: ignore[misc]
@@ -118,13 +126,13 @@ class DatasetProxy:
         item = self.dataset[index]
         if self.released:
             return item
-        visit = int(self.visits[index])
-        self.visits[index] += 1
+        visit = int(self.visits.values[index])
+        self.visits.values[index] += 1
         return self.carry(self.dataset, item, self.edits.draw(self.path(self.dataset, index), visit))
 
     def __reduce__(self) -> Any:
         kind = type(self.dataset)
-        own = (self.edits, self.path, self.carry, self.visits, self.released)
+        own = (self.edits, self.path, self.carry, self.pictures, self.visits, self.released)
         return _rebuild, (kind.__module__, kind.__qualname__, vars(self.dataset), own)
 
     def release(self) -> None:
@@ -136,24 +144,61 @@ class DatasetProxy:
 
         Raises:
             RuntimeError: If it has none, or none that can be read: training would silently go on without augmentation.
-            ValueError: If they were made from other pixels.
+            ValueError: If they were made from other pixels, or the data set reads a file's pixels differently.
         """
-        store, paths = self.edits.store, [self.path(self.dataset, index) for index in range(len(self))]
-        by_stem = {path.stem: path for path in paths}
-        held = [path for stem, path in by_stem.items() if store.find(stem)]
+        store = self.edits.store
+        places = {self.path(self.dataset, index).stem: index for index in range(len(self))}
+        held = [stem for stem in places if store.find(stem)]
         if not held:
             raise RuntimeError(
-                f"The store {store.folder} holds no edit of any of the {len(by_stem)} training images "
-                f"({', '.join(list(by_stem)[:2])}, …). Edits are found by the image's file name without its ending: "
+                f"The store {store.folder} holds no edit of any of the {len(places)} training images "
+                f"({', '.join(list(places)[:2])}, …). Edits are found by the image's file name without its ending: "
                 "was the store filled from this data?"
             )
         always = replace(self.edits, p=1.0)
-        if all(always.draw(path, 0) is None for path in held[:_TRIED]):
+        edits = [always.draw(self.path(self.dataset, places[stem]), 0) for stem in held[:_TRIED]]
+        if all(edit is None for edit in edits):
             raise RuntimeError(
-                f"The store {store.folder} has edits of {len(held)} of {len(by_stem)} training images, but those "
-                f"of the first {len(held[:_TRIED])} cannot be read. Were they written by another version?"
+                f"The store {store.folder} has edits of {len(held)} of {len(places)} training images, but those "
+                f"of the first {len(edits)} cannot be read. Were they written by another version?"
             )
-        print(f"augsal: edits found for {len(held)} of {len(by_stem)} training images", flush=True)
+        example = next(edit for edit in edits if edit is not None)
+        turned = [stem for stem in held[_TRIED:] if is_unusual(self.path(self.dataset, places[stem]))]
+        for stem in [*held[:_TRIED], *turned[:_TRIED]]:
+            self._compare_pixels(places[stem], example)
+        print(f"augsal: edits found for {len(held)} of {len(places)} training images", flush=True)
+
+    def _compare_pixels(self, index: int, example: EditedImage) -> None:
+        """Check that an edit that changes nothing reaches the model as the data set's own image does."""
+        path = self.path(self.dataset, index)
+        original = read_pixels(path)
+        null = replace(example, image=original, edit_mask=torch.ones(1, *original.shape[-2:]))
+        with seeded(0):  # whatever is drawn now, training draws as it would have
+            carried = self.carry(self.dataset, self.dataset[index], null)
+        theirs, ours = self.pictures(carried)
+        deviation = (theirs.double() - ours.double()).abs().mean().item() / max(theirs.double().std().item(), 1e-6)
+        if deviation > _DEVIATION:
+            raise ValueError(
+                f"The data set and the store read {path} differently: an edit that changes nothing differs from the "
+                f"original by {deviation:.2f} standard deviations (at most {_DEVIATION} is allowed). The upstream may "
+                "turn images by their EXIF data, drop alpha, or scale 16 bits in another way. Write such images anew, "
+                "upright and as 8-bit RGB, and fill the store from them."
+            )
+
+
+def is_unusual(path: Path) -> bool:
+    """Whether readers may disagree on a file's pixels: it is turned by EXIF, or no plain grey or RGB image."""
+    try:
+        with PIL.Image.open(path, formats=("JPEG", "PNG", "WEBP", "BMP")) as image:
+            return is_rotated(image) or image.mode not in ("L", "RGB")
+    except OSError:
+        return True
+
+
+def unpack_pictures(item: Any) -> tuple[Tensor, Tensor]:
+    """Original and edited image, (3, h, w) each, of an item that ``pack`` made."""
+    packed = next(part for part in item if isinstance(part, Tensor) and part.shape[-3:-2] == (CHANNELS,))
+    return packed[..., :3, :, :], packed[..., 3:6, :, :]
 
 
 def pack(image: Tensor, edited: Tensor | None = None, edit_mask: Tensor | None = None) -> Tensor:
@@ -187,5 +232,5 @@ def _rebuild(module: str, qualname: str, state: dict[str, Any], own: tuple[Any, 
     vars(dataset).update(state)
     proxy = object.__new__(DatasetProxy)
     proxy.dataset = dataset
-    proxy.edits, proxy.path, proxy.carry, proxy.visits, proxy.released = own
+    proxy.edits, proxy.path, proxy.carry, proxy.pictures, proxy.visits, proxy.released = own
     return proxy

@@ -95,7 +95,7 @@ def augmented_dataset(dataset: Any, store: EditStore | str | Path, *, p: float =
     Raises:
         RuntimeError: If the store has no edit of these images.
     """
-    proxy = DatasetProxy(dataset, open_edits(store, p, seed), _path, _carry)
+    proxy = DatasetProxy(dataset, open_edits(store, p, seed), _path, _carry, _pictures)
     proxy.announce()
     return proxy
 
@@ -151,6 +151,10 @@ def _carry(dataset: Any, item: Any, edit: EditedImage | None) -> Any:
         edited = _at_size(edit.image, size).numpy().astype(item["image"].dtype)
         mask = resize(edit.edit_mask, size)
     return {**item, EDIT: edited, MASK: mask}  # a copy: their cache hands out the dict it keeps
+
+
+def _pictures(item: Any) -> tuple[Tensor, Tensor]:
+    return torch.as_tensor(item["image"]), torch.as_tensor(item[EDIT])
 
 
 def _at_size(image: Tensor, size: Any) -> Tensor:

@@ -15,13 +15,17 @@ from augsal_transforms.editor.edits import DEFAULT_EDITS, Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.sharing import OwnLock
-from augsal_transforms.store.store import EditStore
-from augsal_transforms.store.stored import draw_stored
+from augsal_transforms.store.store import EditStore, draw_edit
 
 _NO_CAPTION = (
     "A sample has no caption: its whole salient area is edited, and no word is named. Where captions have another name "
     "than `prompt`, say so: keys={'prompt': 'caption'}. Later samples without one are only counted, in `counts`."
 )
+NOT_HELD = (
+    "the store holds no edit of this image. Edits are found by the original's pixels: was it filled from this data by "
+    "`augsal generate`, and is the augmentation first in the Compose, before resizes and crops?"
+)
+DAMAGED = "the store's record is damaged or cannot be read; `augsal verify --repair` and `augsal generate` mend it."
 _NO_REGION = "nothing to edit: no word's attention meets the saliency map."
 
 
@@ -127,7 +131,7 @@ class StoreEdits:
     Raises:
         TypeError: If it is of another kind.
         ValueError: If it is a file.
-        FileNotFoundError: If there is no store.
+        FileNotFoundError: If there is no store, or no edit in it.
     """
 
     needs_captions = False
@@ -138,6 +142,7 @@ class StoreEdits:
         if not isinstance(store, EditStore) and Path(store).is_file():
             raise ValueError(f"`store` must be a folder that `augsal generate` filled, got the file {store}.")
         self.store = store if isinstance(store, EditStore) else EditStore(store, readonly=True)
+        self.store.require_edits()
 
     def __repr__(self) -> str:
         return f"store={str(self.store.folder)!r}"
@@ -147,13 +152,15 @@ class StoreEdits:
         return [self._read(sample) for sample in samples]
 
     def _read(self, sample: ChosenSample) -> EditedImage | Unedited:
+        held = self.store.edits_of(sample.image)
+        if not held:
+            return Unedited(NOT_HELD)
         try:
-            drawn = draw_stored(self.store, sample.image, sample.generator)
+            return _found(draw_edit(held, sample.generator).load())
         except Exception as error:
             if not belongs_to_image(error):
                 raise
-            return Unedited(f"the store's edit cannot be read: {type(error).__name__}: {error}", error)
-        return Unedited(drawn) if isinstance(drawn, str) else _found(drawn)
+            return Unedited(DAMAGED, error)
 
 
 def check_worker(device: torch.device, in_bad_fork: bool) -> None:

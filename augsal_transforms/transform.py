@@ -49,8 +49,7 @@ class SaliencyDiffusionAugment(v2.Transform):
     not: ``image`` (always the original) and ``saliency_map`` as tensors, and
 
     - ``edited_image``: ``tv_tensors.Image``, equal to ``image`` where nothing was edited;
-    - ``edit_mask``: ``EditMask`` (1, H, W) float32 in [0, 1], zeros where nothing was edited;
-    - ``is_edited``: bool tensor ();
+    - ``edit_mask``: ``EditMask`` (1, H, W) float32 in [0, 1], zeros where nothing was edited; ``is_edited``: bool ();
     - ``edit_kind``, ``edit_color``, ``edit_word``: str, ``"none"``, ``""`` and ``""`` where nothing was edited;
     - ``edit_alpha``, ``edit_strength``: float32 tensors (), α as asked for and the part of it in [0, 1] that was
       allowed; both 0 where nothing was edited.
@@ -78,8 +77,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         predictor: A ``SaliencyPredictor``. A dict without a ``saliency_map`` gets its map, and every sample
             one more key, ``is_predicted`` (bool tensor ()), that is true for such a map.
         keys: Names that a sample has for what is read, such as ``{"image": "img", "saliency_map": "label", "prompt":
-            "caption", "image_id": "id"}``; for tuples positions, such as ``{"prompt": 2}``. Added keys keep their
-            names.
+            "caption", "image_id": "id"}``; for tuples positions, ``{"prompt": 2}``. Added keys keep their names.
 
     Attributes:
         counts: Number of samples that were ``"edited"``, ``"edited without a word"``, left ``"by chance"``, or kept, by
@@ -183,8 +181,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         device = columns["image"].device
         moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in added.items()}
         # Collation drops the types by which later v2 transforms know what to do with a picture.
-        typed = {key: PICTURES[key](value) if key in PICTURES else value for key, value in moved.items()}
-        return dict(names.write(batch, typed))
+        return dict(names.write(batch, {k: PICTURES[k](v) if k in PICTURES else v for k, v in moved.items()}))
 
     def augment_rows(self, rows: Sequence[Mapping[str, Any]], keys: SampleKeys) -> list[dict[str, Any]]:
         """The leaves of several samples; those that a map or an edit is made for go through the networks together.

@@ -684,7 +684,7 @@ def test_threads_give_what_one_thread_gives(editor):
 def test_transforms_that_move_images_without_maps_are_refused_and_their_parts_work(augment):
     sample = augment(scene())
     for transform in (v2.RandAugment(), v2.AutoAugment(), v2.TrivialAugmentWide(), v2.AugMix()):
-        with pytest.raises(TypeError, match=r"image|Mask"):
+        with pytest.raises(TypeError, match=r"not supported|image"):
             transform(sample)
     parts = v2.Compose(
         [

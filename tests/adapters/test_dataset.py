@@ -1,11 +1,14 @@
+import copy
 import pickle
 
+import PIL.Image
+import PIL.ImageOps
 import pytest
 import torch
 from helpers import samples
 from helpers.records import EDITS, edited, filled, key_of, picture
 from torch.utils.data import DataLoader
-from torchvision.transforms.functional import to_pil_image
+from torchvision.transforms.functional import to_pil_image, to_tensor
 
 from augsal_transforms import EditStore
 from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits, pack, resize
@@ -175,3 +178,53 @@ def test_the_stores_dict_of_deepgaze_is_not_written_to(store):
     assert set(kept) == {"image", "weight"}
     assert item["augsal_edit"].dtype == kept["image"].dtype
     assert torch.equal(torch.from_numpy(item["augsal_edit"]), edited(picture(0), EDITS[0]).image)
+
+
+class TurnedPhotos(samples.Photos):
+    """A reader that turns images by their EXIF data, as OpenCV does."""
+
+    def __getitem__(self, index):
+        path = samples.photo_path(self, index)
+        return to_tensor(PIL.ImageOps.exif_transpose(PIL.Image.open(path)).convert("RGB").resize((32, 24))), index
+
+
+def test_a_data_set_that_reads_a_file_differently_is_refused_before_training(folder, store, capsys):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 3  # upside down
+    PIL.Image.open(folder / "photo-4.png").save(folder / "photo-4.png", exif=exif)
+
+    def turned(dataset):
+        return DatasetProxy(dataset, StoredEdits(store, 1.0, 0), samples.photo_path, samples.carry)
+
+    with pytest.warns(UserWarning, match="EXIF"):
+        turned(samples.Photos(folder, COUNT)).announce()
+    state = torch.get_rng_state()
+    with (
+        pytest.warns(UserWarning, match="EXIF"),
+        pytest.raises(ValueError, match=r"read .*photo-4\.png differently: .* 1\.[0-9]+ standard deviations.*upright"),
+    ):
+        turned(TurnedPhotos(folder, COUNT)).announce()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class RandomPhotos(samples.Photos):
+    def __getitem__(self, index):
+        image, number = super().__getitem__(index)
+        return image.flip(-1), number
+
+
+def test_a_data_set_that_flips_its_images_is_refused(folder, store):
+    flipped = DatasetProxy(RandomPhotos(folder, COUNT), StoredEdits(store, 1.0, 0), samples.photo_path, samples.carry)
+    with pytest.raises(ValueError, match="photo-0"):
+        flipped.announce()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda data: pickle.loads(pickle.dumps(data))])
+def test_a_copy_counts_its_epochs_with_its_workers(folder, store, copied):
+    reference = [torch.cat([image for image, _ in DataLoader(proxy(folder, store, p=0.6))]) for _ in range(1)]
+    data = copied(proxy(folder, store, p=0.6))
+    loader = DataLoader(data, num_workers=1, multiprocessing_context="fork")
+    epochs = [torch.cat([image for image, _ in loader]) for _ in range(3)]
+    assert torch.equal(epochs[0], reference[0])
+    assert not torch.equal(epochs[0], epochs[1])
+    assert not torch.equal(epochs[1], epochs[2])

@@ -16,7 +16,7 @@ from helpers.samples import Scenes, scene
 from torch.utils.data import DataLoader
 
 from augsal_transforms import AugmentedSaliencyLoss, Contrast, EditStore, SaliencyDiffusionAugment, SaliencyLoss
-from augsal_transforms.store.stored import DAMAGED, NOT_HELD
+from augsal_transforms.edit_sources import DAMAGED, NOT_HELD
 
 
 @pytest.fixture
