@@ -7,7 +7,19 @@ import errno
 # A full or failing disk, a lost mount, too many open files: the next image would fail in the same way.
 _SYSTEM_ERRNO = frozenset(
     getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE", "ENOMEM", "EFBIG", "ENODEV", "ENOTCONN")
+    for name in (
+        "ENOSPC",
+        "EDQUOT",
+        "EROFS",
+        "EIO",
+        "ESTALE",
+        "EMFILE",
+        "ENFILE",
+        "ENOMEM",
+        "EFBIG",
+        "ENODEV",
+        "ENOTCONN",
+    )
     if hasattr(errno, name)
 )
 

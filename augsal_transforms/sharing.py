@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ATTEMPTS = 50  # samples drawn for an edit without one success, after which an augmentation is taken for inert
+ATTEMPTS = 200  # samples drawn for an edit without one success, after which an augmentation is taken for inert
 
 
 class SharedNumbers:
@@ -81,7 +81,7 @@ class Tally:
             error: The exception behind it, if any.
 
         Raises:
-            RuntimeError: If the first 50 samples, in all workers together, failed and none succeeded.
+            RuntimeError: If the first ``ATTEMPTS`` samples, in all workers together, failed and none succeeded.
         """
         self._failures.values[0] += 1
         if self._failures.values[0] >= ATTEMPTS and not self._successes.values[0]:
