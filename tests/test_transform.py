@@ -26,6 +26,7 @@ from augsal_transforms import (
     SaliencyDiffusionAugment,
     SaliencyMap,
 )
+from augsal_transforms.sharing import ATTEMPTS
 from augsal_transforms.transform import check_worker
 
 ADDED = {
@@ -347,8 +348,8 @@ def test_a_run_in_which_every_edit_fails_is_refused(editor, monkeypatch):
     augment = SaliencyDiffusionAugment(editor=editor, p=1)
     monkeypatch.setattr(type(editor), "edit", fail)
     with pytest.warns(UserWarning, match="broken"):
-        augment.batch(default_collate([scene(n) for n in range(49)]))
-    with pytest.raises(RuntimeError, match=r"None of the first 50 samples.*broken"):
+        augment.batch(default_collate([scene(n) for n in range(ATTEMPTS - 1)]))
+    with pytest.raises(RuntimeError, match=rf"None of the first {ATTEMPTS} samples.*broken"):
         augment(scene())
 
 
