@@ -6,6 +6,7 @@ import torch
 from helpers.tiny import save_tiny_pipeline
 
 from augsal_transforms.editor.editor import SaliencyEditor
+from augsal_transforms.editor.edits import KINDS
 
 torch.set_num_threads(1)  # tiny networks: more threads only wait for each other
 
@@ -19,6 +20,15 @@ def pytest_collection_modifyitems(items):
         for mark, reason in reasons.items():
             if reason and item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def own_kinds():
+    """Each test may define kinds of edit; none is left to the next one."""
+    known = dict(KINDS)
+    yield
+    KINDS.clear()
+    KINDS.update(known)
 
 
 @pytest.fixture(scope="session")

@@ -17,20 +17,16 @@ from augsal_transforms import EditStore, SaliencyDiffusionAugment
 from augsal_transforms.cli import app
 from augsal_transforms.data.fixations import read_fixations
 from augsal_transforms.data.layouts import LAYOUTS, Files, Layout, list_files, open_layout
-from augsal_transforms.editor.edits import KINDS
 from augsal_transforms.metrics.table import METRICS, Metric
 
 
 @pytest.fixture
-def blur(monkeypatch):
-    """The kind, known for one test alone."""
-    monkeypatch.setattr("augsal_transforms.editor.kinds.KINDS", KINDS)
+def blur():
+    """A kind that is defined when its module is imported."""
     sys.modules.pop("helpers.blur_edit", None)
     from helpers.blur_edit import Blur
 
-    yield Blur
-    KINDS.pop("blur", None)
-    sys.modules.pop("helpers.blur_edit", None)
+    return Blur
 
 
 def augsal(*arguments):

@@ -62,7 +62,7 @@ def alone(data, tmp_path_factory):
     """The store that one process fills."""
     store = tmp_path_factory.mktemp("alone") / "store"
     out = finish(start("augsal_transforms", *command(data, store, "--kinds", KINDS)), 3)
-    assert out.strip() == f"made {EDITED} · reused 0 · refused 0 · failed 1 → {store / 'failures.jsonl'}"
+    assert f"made {EDITED} · reused 0 · refused 0 · failed 1 → {store / 'failures.jsonl'}" in out.splitlines()
     return store
 
 

@@ -10,7 +10,7 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from augsal_transforms import EditStore, SaliencyDiffusionAugment
 from augsal_transforms.data.folders import SaliencyFolder
-from augsal_transforms.editor.edits import KINDS, Edit
+from augsal_transforms.editor.edits import Edit
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.store.maintenance import damaged_records, statistics
 
@@ -34,8 +34,7 @@ def soften():
         def edit_latent(self, latent, latent_mask, properties, calibration, config):
             return torch.lerp(latent, gaussian_blur(latent, [5, 5]), -self.alpha_value * latent_mask)
 
-    yield Soften
-    del KINDS["soften_2"]
+    return Soften
 
 
 def test_a_new_kind_goes_through_generation_store_and_transform(soften, editor, tmp_path):
