@@ -1,4 +1,4 @@
-"""A data set of theirs, each image with a stored edit beside it.
+"""The data set of an upstream, each image with a stored edit beside it.
 
 An upstream's loop hands its image tensor to the model and nothing else, so the edit travels in that tensor:
 [original 3 | edited 3 | edit mask 1] on the channel axis, zeros in the last four where nothing was edited.
@@ -37,9 +37,9 @@ class StoredEdits:
     """The edits of a store, drawn for images by their file.
 
     Attributes:
-        store: Where they are.
+        store: The store of the edits.
         p: Chance of an edit, as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
-        seed: Seeds the draws, which are keyed on the seed, the image's name and how often it was seen.
+        seed: Seed of the draws, which are keyed on the seed, the image's name and the number of earlier visits.
     """
 
     store: EditStore
@@ -85,8 +85,8 @@ class DatasetProxy:
     """Stands in for a training set: the same in all but its items, which carry their edits.
 
     Args:
-        dataset: Theirs.
-        edits: Ours.
+        dataset: The upstream's training set.
+        edits: The edits.
         path: ``path(dataset, index)`` → the image's file.
         carry: ``carry(dataset, item, edit)`` → the item with the edit, or with an empty one for ``None``.
         pictures: ``pictures(item)`` → original and edited image of such an item; ``None`` is ``unpack_pictures``.
@@ -206,7 +206,7 @@ def pack(image: Tensor, edited: Tensor | None = None, edit_mask: Tensor | None =
 
     Args:
         image: (3, h, w) as the model takes it.
-        edited: Likewise; ``None`` where nothing was edited.
+        edited: The edited image, (3, h, w) as the model takes it; ``None`` where nothing was edited.
         edit_mask: (1, H, W) in [0, 1], of any size.
     """
     if edited is None or edit_mask is None:

@@ -71,13 +71,13 @@ class EditingHook:
     Args:
         editing_weight: Weight of the editing loss; 0.1 in the released code.
         editing: The editing loss; ``None`` is ``MaskedEditingLoss()``.
-        conversion: The model's prediction, as (B, 1, H, W), to S′ in [0, 1].
-        unpack: Takes a model's arguments apart.
+        conversion: Function from the model's prediction, (B, 1, H, W), to S′ in [0, 1].
+        unpack: Function that takes a model's arguments apart.
 
     Attributes:
-        passes: How many training passes carried edits or empty places for them.
-        edited: How many edited items were among them.
-        loss: The mean editing loss of these passes, unweighted, for one's log: the loop's own loss does not show it.
+        passes: Number of training passes that carried edits or empty places for them.
+        edited: Number of edited items in these passes.
+        loss: Mean editing loss of these passes, unweighted, for logging: the loop's own loss does not include it.
     """
 
     def __init__(
@@ -103,9 +103,9 @@ class EditingHook:
         return self._sum.item() / max(self.passes, 1)
 
     def set_loss_scale(self, scale: float) -> None:
-        """Tell what the loop multiplies its loss by before ``backward``: 1/N when it accumulates N batches.
+        """Set the factor that the loop multiplies its loss by before ``backward``: 1/N when it accumulates N batches.
 
-        A ``GradScaler`` is seen by itself and is not to be told.
+        The scale of a ``GradScaler`` is found without this call and must not be included.
         """
         self.loss_scale = scale
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from augsal_transforms.losses import MaskedEditingLoss
 
-_CONVERSION = "how log p becomes a map in [0, 1]"
+_CONVERSION = "conversion of log p to a map in [0, 1]"
 
 
 def launch(
@@ -22,13 +22,13 @@ def launch(
     conversions: Sequence[str] = (),
     argv: Sequence[str] | None = None,
 ) -> None:
-    """Our options, ``--``, then the upstream's script and its options.
+    """Run a script with an adapter around it; arguments: our options, ``--``, the script and its options.
 
     Args:
-        upstream: Its name, for the help.
-        augmented: The adapter, called with our options.
-        conversions: Between which conversions there is a choice.
-        argv: Instead of the process's arguments.
+        upstream: Name of the upstream, for the help.
+        augmented: The adapter; it is called with our options.
+        conversions: Names of the conversions to choose from; empty where there is no choice.
+        argv: Arguments in place of the process's.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     split = arguments.index("--") if "--" in arguments else len(arguments)
@@ -56,9 +56,14 @@ def _parser(upstream: str, conversions: Sequence[str]) -> argparse.ArgumentParse
     parser.add_argument("--store", required=True, help="folder of edits, as `augsal generate` fills it")
     parser.add_argument("--p", type=float, default=0.5, help="chance that an image is edited")
     parser.add_argument("--editing-weight", type=float, default=0.1, help="weight of the editing loss")
-    parser.add_argument("--form", choices=("bce", "released", "rank"), default="bce", help="of the editing loss")
-    parser.add_argument("--detach", choices=("original", "edited", "none"), default="original")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws of edits")
+    parser.add_argument("--form", choices=("bce", "released", "rank"), default="bce", help="form of the editing loss")
+    parser.add_argument(
+        "--detach",
+        choices=("original", "edited", "none"),
+        default="original",
+        help="prediction that the editing loss holds constant",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws of edits")
     if conversions:
         parser.add_argument("--conversion", choices=conversions, default=conversions[0], help=_CONVERSION)
     return parser

@@ -13,7 +13,7 @@ _claimed: set[str] = set()
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute replaced, and given back as it was."""
+    """Replace an attribute for a block, and put it back afterwards."""
     own, before = name in vars(owner), vars(owner).get(name)
     setattr(owner, name, value)
     try:
@@ -33,10 +33,10 @@ def claim(upstream: str) -> None:
 
 
 def upstream_module(name: str, folder: str) -> ModuleType:
-    """A module of an upstream, which must be importable already.
+    """Import a module of an upstream.
 
     Raises:
-        ModuleNotFoundError: Saying from where to start.
+        ModuleNotFoundError: If it is not found; the message says in which folder to start.
     """
     try:
         return importlib.import_module(name)

@@ -23,7 +23,7 @@ def open_edits(store: EditStore | str | Path, p: float, seed: int) -> StoredEdit
 
 @contextmanager
 def training(hook: EditingHook, proxies: Sequence[DatasetProxy] = (), p: float | None = None) -> Iterator[EditingHook]:
-    """A training run: the hook knows of scalers and DataParallel; afterwards nothing is left on models and data.
+    """Patch scalers and DataParallel for a training run, and leave nothing on models and data afterwards.
 
     Raises:
         RuntimeError: At the end, if no edited item was seen although p > 0, or, where p is not known, no item at all.

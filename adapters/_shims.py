@@ -18,16 +18,16 @@ from augsal_transforms.adapters._patching import replaced
 
 
 def say(shim: str) -> None:
-    """One line for each shim that was needed."""
+    """Print one line for a shim that is needed."""
     print(f"augsal: shim: {shim}", flush=True)
 
 
 @contextmanager
 def stand_ins(**reasons: str) -> Iterator[None]:
-    """Modules that are missing and whose calls do nothing that matters, as empty ones.
+    """Put empty modules in the place of modules that are missing and not needed.
 
     Args:
-        **reasons: By name, why the module can do without.
+        **reasons: The reason why each module is not needed, by its name.
     """
     missing = [name for name in reasons if name not in sys.modules and importlib.util.find_spec(name) is None]
     for name in missing:

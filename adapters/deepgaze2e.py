@@ -90,7 +90,7 @@ def augmented_dataset(dataset: Any, store: EditStore | str | Path, *, p: float =
         dataset: An ``ImageDataset`` or ``FixationDataset`` of ``FileStimuli``.
         store: Edits of its images.
         p: Chance of an edit. The paper's p (Sec. 5.3) is 1 − p.
-        seed: Seeds the draws of edits, and nothing else.
+        seed: Seed of the draws of edits, and of nothing else.
 
     Raises:
         RuntimeError: If the store has no edit of these images.
@@ -111,7 +111,7 @@ def augmented(
     """Train a model on an ``augmented_dataset`` while this lasts.
 
     Args:
-        model: Theirs.
+        model: The upstream's model.
         editing_weight: Weight of the editing loss.
         editing: The editing loss; ``None`` is ``MaskedEditingLoss()``.
         conversion: ``"peak"`` or ``"odds"``; a weight does not carry over from one to the other.

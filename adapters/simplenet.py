@@ -38,7 +38,7 @@ MODELS = ("PNASModel", "DenseModel", "ResNetModel", "VGGModel", "MobileNetV2")
 
 @contextmanager
 def shims() -> Iterator[None]:
-    """What the script needs to start today."""
+    """Provide for a block what the script needs to start today."""
     unused = stand_ins(pytorch_ssim="imported, never used", torchsummary="imported, never used")
     with unused, without_cuda(), forked_workers():
         yield
@@ -60,7 +60,7 @@ def augmented(
         p: Chance of an edit. The paper's p (Sec. 5.3) is 1 − p.
         editing_weight: Weight of the editing loss.
         editing: The editing loss; ``None`` is ``MaskedEditingLoss()``.
-        seed: Seeds the draws of edits, and nothing else.
+        seed: Seed of the draws of edits, and of nothing else.
 
     Raises:
         RuntimeError: If the store has no edit of these images, or none was seen although ``p`` > 0.

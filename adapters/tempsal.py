@@ -46,7 +46,7 @@ MODEL, MISSPELT = "PNASBoostedModelMultiLevel", "PNASBoostedModelMultilevel"
 
 @contextmanager
 def shims() -> Iterator[None]:
-    """What the script needs to start today; its folder must be on ``sys.path``."""
+    """Provide for a block what the script needs to start today; its folder must be on ``sys.path``."""
     with ExitStack() as stack:
         stack.enter_context(stand_ins(wandb="nothing is logged"))
         stack.enter_context(without_cuda())
@@ -93,7 +93,7 @@ def augmented(
         p: Chance of an edit. The paper's p (Sec. 5.3) is 1 − p.
         editing_weight: Weight of the editing loss.
         editing: The editing loss; ``None`` is ``MaskedEditingLoss()``.
-        seed: Seeds the draws of edits, and nothing else.
+        seed: Seed of the draws of edits, and of nothing else.
 
     Raises:
         ValueError: For ``--enc_model pnas``, which cannot be trained by the script.

@@ -66,7 +66,7 @@ def augmented(
         editing_weight: Weight of the editing loss.
         editing: The editing loss; ``None`` is ``MaskedEditingLoss()``.
         conversion: ``"peak"`` or ``"odds"``; a weight does not carry over from one to the other.
-        seed: Seeds the draws of edits, and nothing else.
+        seed: Seed of the draws of edits, and of nothing else.
 
     Raises:
         RuntimeError: If the store has no edit of these images, or none was seen although ``p`` > 0.

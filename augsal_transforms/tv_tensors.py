@@ -1,8 +1,8 @@
 """SaliencyMap and EditMask: masks with soft values, which every torchvision v2 transform moves with the image.
 
 As ``Mask`` subclasses they are left alone by photometric transforms and Normalize. ``Mask`` itself is
-resampled by nearest neighbour: for a saliency map, 256² → 64², that alone costs a KLD of 0.022, more
-than lies between the leading models. These are resampled bilinearly, antialiased.
+resampled by the nearest neighbour. From 256² to 64² this alone costs a saliency map a KLD of 0.022, more than the
+distance between the leading models. The two classes here are resampled bilinearly, with antialiasing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 from torchvision.transforms.v2.functional import register_kernel
 
-# Kernels of images, to which soft maps belong. What only cuts or mirrors comes from Mask.
+# Kernels of images, used for soft maps too. Crops and flips need no resampling and come from Mask.
 _IMAGE_KERNELS = {
     "resize": functional.resize_image,
     "resized_crop": functional.resized_crop_image,
@@ -38,16 +38,16 @@ def _register(name: str, map_type: type[tv_tensors.Mask]) -> None:
     kernel = _IMAGE_KERNELS[name]
 
     @register_kernel(name, map_type)
-    def resample(field: tv_tensors.Mask, *args: Any, **kwargs: Any) -> Any:
-        plain = field.as_subclass(torch.Tensor)
+    def resample(soft_map: tv_tensors.Mask, *args: Any, **kwargs: Any) -> Any:
+        plain = soft_map.as_subclass(torch.Tensor)
         if name != "pad":
             kwargs["interpolation"] = InterpolationMode.BILINEAR
         if name in ("resize", "resized_crop"):
             kwargs["antialias"] = True
         if kwargs.get("fill") is not None:
-            kwargs["fill"] = 0  # nobody looks outside the picture
+            kwargs["fill"] = 0  # outside the picture nothing is salient
         moved = kernel(plain if plain.ndim > 2 else plain[None], *args, **kwargs)
-        return tv_tensors.wrap(moved if plain.ndim > 2 else moved[0], like=field)
+        return tv_tensors.wrap(moved if plain.ndim > 2 else moved[0], like=soft_map)
 
 
 for _name in _IMAGE_KERNELS:

@@ -516,7 +516,12 @@ def test_any_image_mode_and_map_gives_a_complete_sample_or_an_error_that_names_i
 @pytest.mark.parametrize("on_error", ["keep", "raise"])
 def test_nothing_stands_in_for_a_target(editor, p, on_error):
     augment = SaliencyDiffusionAugment(editor=editor, p=p, on_error=on_error)
-    for wrong in (torch.full((1, 32, 40), torch.nan), torch.rand(1, 32, 40) - 3, torch.rand(1, 1, 32, 40)):
+    for wrong in (
+        torch.full((1, 32, 40), torch.nan),
+        torch.rand(1, 32, 40) - 3,
+        torch.rand(1, 1, 32, 40),
+        torch.rand(1, 32, 40) - 0.5,
+    ):
         with pytest.raises(ValueError, match=r"`saliency_map`.*'scene-0'"):
             augment({**scene(), "saliency_map": wrong})
 
