@@ -191,7 +191,7 @@ def is_unusual(path: Path) -> bool:
     try:
         with PIL.Image.open(path, formats=("JPEG", "PNG", "WEBP", "BMP")) as image:
             return is_rotated(image) or image.mode not in ("L", "RGB")
-    except OSError:
+    except Exception:  # damaged files fail anywhere in a decoder; whoever reads the pixels names the file
         return True
 
 
