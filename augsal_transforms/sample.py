@@ -51,7 +51,7 @@ def read_map(saliency_map: Any, image: Tensor, image_id: str) -> SaliencyMap:
 
     Raises:
         TypeError: If it is no picture.
-        ValueError: If its shape or its values are those of no map: nothing may stand in for a target.
+        ValueError: If its shape or its values are wrong; it is a target, so nothing may stand in for it.
     """
     try:
         found = to_saliency_map(saliency_map, (image.shape[-2], image.shape[-1]))
