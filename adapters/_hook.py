@@ -170,7 +170,7 @@ class EditingHook:
 
 
 class _AddLoss(torch.autograd.Function):
-    """Return the prediction unchanged; ``backward`` gives the editing loss the gradient that the loop's loss starts with."""
+    """Return the prediction unchanged; ``backward`` gives the editing loss the gradient of the loop's own loss."""
 
     @staticmethod
     def forward(ctx: Any, prediction: Tensor, loss: Tensor, hook: EditingHook) -> Tensor:
