@@ -111,7 +111,7 @@ class DatasetProxy:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        """Their class, so that ``isinstance`` and ``__class__.__name__`` say what they said before."""
+        """The data set's own class, so that ``isinstance`` and ``__class__.__name__`` give what they gave before."""
         return type(self.dataset)
 
     def __getattr__(self, name: str) -> Any:
@@ -136,7 +136,7 @@ class DatasetProxy:
         return _rebuild, (kind.__module__, kind.__qualname__, vars(self.dataset), own)
 
     def release(self) -> None:
-        """From now on give their items as they are."""
+        """Give the data set's own items from now on, without edits."""
         self.released = True
 
     def announce(self) -> None:
@@ -191,7 +191,7 @@ def is_unusual(path: Path) -> bool:
     try:
         with PIL.Image.open(path, formats=("JPEG", "PNG", "WEBP", "BMP")) as image:
             return is_rotated(image) or image.mode not in ("L", "RGB")
-    except OSError:
+    except Exception:  # damaged files fail anywhere in a decoder; whoever reads the pixels names the file
         return True
 
 
@@ -225,7 +225,7 @@ def resize(edit_mask: Tensor, size: Any) -> Tensor:
 
 
 def _rebuild(module: str, qualname: str, state: dict[str, Any], own: tuple[Any, ...]) -> DatasetProxy:
-    """A pickled proxy in another process, where their class may not be patched as it is in this one."""
+    """Rebuild a pickled proxy in another process, where the data set's class may not be patched as it is here."""
     found: Any = reduce(getattr, qualname.split("."), importlib.import_module(module))
     kind = inspect.unwrap(found)
     dataset = object.__new__(kind)

@@ -118,13 +118,13 @@ class EditingHook:
             ]
 
     def detach(self, module: nn.Module | None = None) -> None:
-        """Take it off a model, or off all."""
+        """Take the loss off a model, or off all."""
         for held in list(self._handles) if module is None else [module]:
             for handle in self._handles.pop(held, []):
                 handle.remove()
 
     def holds(self, module: nn.Module) -> bool:
-        """Whether it hangs on a model."""
+        """Whether the loss is attached to a model."""
         return module in self._handles
 
     @torch.compiler.disable
@@ -163,14 +163,14 @@ class EditingHook:
         return loss
 
     def __deepcopy__(self, memo: Any) -> EditingHook:
-        return self  # a copied model, such as an average of its weights, goes on telling the one hook
+        return self  # a copied model, such as an average of its weights, reports to the same hook
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_pending": None, "_handles": {}}
 
 
 class _AddLoss(torch.autograd.Function):
-    """The prediction as it is; backward, the loss gets the gradient that the loop's own loss starts with."""
+    """Return the prediction unchanged; ``backward`` gives the editing loss the gradient of the loop's own loss."""
 
     @staticmethod
     def forward(ctx: Any, prediction: Tensor, loss: Tensor, hook: EditingHook) -> Tensor:

@@ -1,4 +1,4 @@
-"""Attributes of an upstream replaced for a while, and the upstream's modules found."""
+"""Replace attributes of an upstream for a while, and find its modules."""
 
 from __future__ import annotations
 

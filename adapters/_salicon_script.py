@@ -1,6 +1,6 @@
 """What SimpleNet and TempSAL, its fork, have in common: a program at module level over SALICON's files.
 
-The script builds data set, model and loop where it stands, so what it imports is patched before it runs.
+The script builds data set, model and loop at module level, so what it imports is patched before it runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def patched_script(
     path: Callable[[Any, int], Path],
     make: Callable[..., Any] | None = None,
 ) -> Iterator[EditingHook]:
-    """What the script imports is patched while this lasts.
+    """Patch what the script imports while this lasts.
 
     Args:
         hook: The editing loss.
@@ -71,7 +71,7 @@ def _attaching(init: Callable[..., None], hook: EditingHook) -> Callable[..., No
 
 
 def carry(dataset: Any, item: Any, edit: EditedImage | None) -> Any:
-    """(image, map, fixations) with the edit, put through their own transform, in the image."""
+    """Pack an edit, transformed as the image was, into the image of an item (image, map, fixations)."""
     image, *rest = item
     if edit is None:
         return (pack(image), *rest)

@@ -84,7 +84,7 @@ def _without_channel(module: Any, args: Any, output: Tensor) -> Tensor:
 
 
 def augmented_dataset(dataset: Any, store: EditStore | str | Path, *, p: float = 0.5, seed: int = 0) -> Any:
-    """A data set of theirs whose items carry edits. Give it to the DataLoader and its sampler in place of theirs.
+    """Wrap one of the upstream's data sets so that its items carry edits. Give the result to DataLoader and sampler.
 
     Args:
         dataset: An ``ImageDataset`` or ``FixationDataset`` of ``FileStimuli``.
@@ -150,7 +150,7 @@ def _carry(dataset: Any, item: Any, edit: EditedImage | None) -> Any:
     else:
         edited = _at_size(edit.image, size).numpy().astype(item["image"].dtype)
         mask = resize(edit.edit_mask, size)
-    return {**item, EDIT: edited, MASK: mask}  # a copy: their cache hands out the dict it keeps
+    return {**item, EDIT: edited, MASK: mask}  # a copy: the data set's cache hands out the dict that it keeps
 
 
 def _pictures(item: Any) -> tuple[Tensor, Tensor]:

@@ -102,4 +102,4 @@ def _path(dataset: Any, index: int) -> Path:
 if __name__ == "__main__":
     from augsal_transforms.adapters import simplenet
 
-    launch("simplenet", simplenet.augmented)  # not this copy's: what workers are sent must be importable by name
+    launch("simplenet", simplenet.augmented)  # of the imported module: workers import by name what they are sent

@@ -133,4 +133,4 @@ def _path(dataset: Any, index: int) -> Path:
 if __name__ == "__main__":
     from augsal_transforms.adapters import tempsal
 
-    launch("tempsal", tempsal.augmented)  # not this copy's: what workers are sent must be importable by name
+    launch("tempsal", tempsal.augmented)  # of the imported module: workers import by name what they are sent

@@ -82,7 +82,7 @@ def augmented(
 
 
 def _with_edits(get_dataset: Callable[..., Any], edits: StoredEdits, proxies: list[DatasetProxy]) -> Callable[..., Any]:
-    """Theirs, but a proxy for SALICON's training set.
+    """The upstream's ``get_dataset``, which now returns a proxy for SALICON's training set.
 
     The classes stay as they are: configs are saved by their names and the arguments of their ``__init__``.
     """
@@ -108,7 +108,7 @@ def _with_hook(fit_phase: Callable[..., Any], hook: EditingHook, proxies: list[D
         hook.attach(self.model)
         loaders = self._dataloaders.get("SALICON", {})
         if "train" in loaders and not any(loaders["train"].dataset is proxy for proxy in proxies):
-            del loaders["train"]  # made before: it would go on without edits
+            del loaders["train"]  # it was made before the adapter was entered, and would give no edits
         return fit_phase(self)
 
     return wrapped
@@ -138,4 +138,4 @@ def main() -> None:
 if __name__ == "__main__":
     from augsal_transforms.adapters import unisal
 
-    unisal.main()  # not this copy's: what workers are sent must be importable by name
+    unisal.main()  # of the imported module: workers import by name what they are sent

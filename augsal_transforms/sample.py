@@ -26,9 +26,6 @@ PICTURES = {
 }
 
 
-UNDERSHOOT = 0.15  # share of a map's maximum that a bicubic resize may leave below 0
-
-
 def is_picture(value: Any) -> bool:
     """Whether a value can be an image or a map."""
     return isinstance(value, (PIL.Image.Image, np.ndarray)) or (isinstance(value, Tensor) and value.ndim >= 2)
@@ -54,25 +51,13 @@ def read_map(saliency_map: Any, image: Tensor, image_id: str) -> SaliencyMap:
 
     Raises:
         TypeError: If it is no picture.
-        ValueError: If its shape or its values are those of no map: nothing may stand in for a target.
+        ValueError: If its shape or its values are wrong; it is a target, so nothing may stand in for it.
     """
     try:
         found = to_saliency_map(saliency_map, (image.shape[-2], image.shape[-1]))
-        _refuse_negative(saliency_map)
     except ValueError as error:
         raise ValueError(f"{error} (The sample's image_id: {image_id[:80]!r}.)") from error
     return SaliencyMap(found.to(image.device))
-
-
-def _refuse_negative(saliency_map: Any) -> None:
-    """Refuse standardised maps, of which half would be cut off; a resize may leave small negative values."""
-    values = np.asarray(saliency_map) if isinstance(saliency_map, PIL.Image.Image) else saliency_map
-    low, high = float(values.min()), float(values.max())
-    if low < -UNDERSHOOT * high:
-        raise ValueError(
-            f"`saliency_map` must not be negative, got values in [{low:.4g}, {high:.4g}]. Give the map before it is "
-            "standardised; a log density is exponentiated first: (x - x.max()).exp()."
-        )
 
 
 def read_image_id(row: Mapping[str, Any], image: Tensor) -> str:

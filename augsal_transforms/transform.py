@@ -72,8 +72,8 @@ class SaliencyDiffusionAugment(v2.Transform):
         seed: Seed of the draws; ``None`` follows torch's seed, which differs between workers, without
             consuming from it.
         on_error: ``"keep"`` returns a sample whose edit fails unedited, counted in ``counts`` and warned of once per
-            cause; ``"raise"`` raises. Raised in any case: a map or image that is none, because nothing may stand in
-            for a target; errors of the pipeline or the system; and a run whose first 200 edits all fail.
+            cause; ``"raise"`` raises. Always raised are a map or an image that cannot be read, because nothing may
+            stand in for a target; errors of the pipeline or the system; and a run whose first 200 edits all fail.
         predictor: A ``SaliencyPredictor``. A dict without a ``saliency_map`` gets its map, and every sample
             one more key, ``is_predicted`` (bool tensor ()), that is true for such a map.
         keys: Names that a sample has for what is read, such as ``{"image": "img", "saliency_map": "label", "prompt":

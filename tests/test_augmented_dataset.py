@@ -84,6 +84,7 @@ def test_an_edited_sample_of_a_pipeline_of_its_own(store):
         (v1.Compose([v1.ColorJitter(0.5), v1.RandomHorizontalFlip()]), v1.RandomHorizontalFlip()),
         (v1.RandomCrop(24), v1.Resize((24, 24))),
         (v1.CenterCrop(24), v1.Resize((24, 24))),
+        (v1.CenterCrop((28, 36)), v1.Resize((28, 36))),
         (v1.RandomAffine(10), v1.ToTensor()),
         (lambda image: np.array(image)[:, :: np.random.choice([-1, 1])], None),
         (lambda image: image.rotate(90, expand=True) if random.random() < 0.3 else image, v1.ToTensor()),
@@ -107,6 +108,9 @@ def test_pipelines_that_move_image_and_map_differently_are_refused(store, image_
         (v1.Compose([v1.ToTensor(), v1.Normalize([0.5] * 3, [0.2] * 3), v1.RandomErasing(1.0)]), v1.ToTensor()),
         (lambda image: np.asarray(image) + np.random.normal(size=(32, 40, 3)), lambda field: np.asarray(field) / 255),
         (v1.CenterCrop(24), v1.CenterCrop(24)),
+        (v1.ToTensor(), v1.Compose([v1.GaussianBlur(9, (1.5, 1.5)), v1.ToTensor()])),  # a map of fixations is blurred
+        (v1.GaussianBlur(9, (1.5, 1.5)), v1.ToTensor()),
+        (None, v1.Resize((14, 14))),  # the patches of a vision transformer
     ],
 )
 def test_pipelines_that_agree_pass(store, image_transform, saliency_transform):

@@ -101,7 +101,7 @@ def convert_fixations(
     if not fixations:
         raise ValueError(f"{folder} has no fixations of {split!r}. `augsal check-data` lists what it has.")
     check_mat_files(fixations.files.values())
-    inputs = [*dataset.images.values(), *dataset.maps.values(), *fixations.files.values()]
+    inputs = [*dataset.images.values(), *dataset.maps.values(), *(path for _, path in dataset.files.fixations)]
     names = [f"{name}.png" for name in fixations]
     check_files_in(out, names, "--out", inputs=inputs, overwrite=overwrite, is_own=is_own_map)
     _refuse_folders_of(dataset, out, names)

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from augsal_transforms.data.fixations import FixatedFolder
     from augsal_transforms.evaluation.models import Model, Predict
 
-FRAMES = ("refuse", "scale")
-
-
 Predictions = Annotated[Path | None, typer.Option(help="A folder of predicted maps, named as the images.")]
 ModelName = Annotated[
     str | None,
@@ -87,6 +84,7 @@ def evaluate(
 def _open(data: Path, split: str | None, frame: str) -> FixatedFolder:
     """The data set, with an error at once if its fixations need a library that is missing."""
     from augsal_transforms.data.fixations import FixatedFolder
+    from augsal_transforms.data.recorded import FRAMES
 
     if frame not in FRAMES:
         raise ValueError(f"--fixation-frame must be {' or '.join(FRAMES)}, got {frame!r}.")

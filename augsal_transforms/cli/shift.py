@@ -67,7 +67,6 @@ def shift(
     if plot:
         from augsal_transforms.gaze_study.report import draw_shift
 
-        plot.parent.mkdir(parents=True, exist_ok=True)
         draw_shift(found, plot)
         typer.echo(f"{plot}", err=as_json)
 

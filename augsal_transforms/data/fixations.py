@@ -60,6 +60,7 @@ class Fixations(Mapping[str, Tensor]):
         release: Fixations that were read already, by image name.
         size_of: Returns an image's (H, W) by its name; without it, frames are not compared with images.
         frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size, as in ``place_fixations``.
+        ambiguous: Names that several fixation files share, each with one of them; reading such a name is an error.
 
     Raises:
         ValueError: If ``frame`` is something else.
@@ -71,9 +72,11 @@ class Fixations(Mapping[str, Tensor]):
         release: Mapping[str, Recorded],
         size_of: Callable[[str], Size] | None = None,
         frame: str = "refuse",
+        ambiguous: Mapping[str, Path] | None = None,
     ) -> None:
         check_frame(frame)
         self.files, self.release, self.size_of, self.frame = files, release, size_of, frame
+        self.ambiguous = ambiguous or {}
 
     def __getitem__(self, name: str) -> Tensor:
         return self.placed(name).points
@@ -95,19 +98,22 @@ class Fixations(Mapping[str, Tensor]):
 
         Raises:
             KeyError: If the image has none.
-            ValueError: If its file cannot be read; the path is named.
+            ValueError: If its file cannot be read, or it has two; the path is named.
             ImportError: For a .mat file where scipy is not installed.
         """
+        if name in self.ambiguous:
+            path = printable(self.ambiguous[name])
+            raise ValueError(f"{path} and another fixation file share the name {name!r}; keep one of them.")
         return read_fixation_file(self.files[name]) if name in self.files else self.release[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self.files or name in self.release  # Mapping's own would read the file
+        return any(name in part for part in (self.files, self.release, self.ambiguous))  # nothing is read
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self.files, *self.release}))
+        return iter(sorted({*self.files, *self.release, *self.ambiguous}))
 
     def __len__(self) -> int:
-        return len({*self.files, *self.release})
+        return len({*self.files, *self.release, *self.ambiguous})
 
 
 def read_fixations(dataset: SaliencyFolder, *, frame: str = "refuse") -> Fixations:
@@ -123,7 +129,7 @@ def read_fixations(dataset: SaliencyFolder, *, frame: str = "refuse") -> Fixatio
         frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size, as in ``place_fixations``.
     """
     found = _join(dataset.files, dataset.images)
-    return Fixations(found.files, found.release, partial(_size_of, dataset.images), frame)
+    return Fixations(found.files, found.release, partial(_size_of, dataset.images), frame, found.ambiguous)
 
 
 def _size_of(images: Mapping[str, Path], name: str) -> Size:
@@ -136,18 +142,11 @@ def find_fixations(folder: Path, split: str, layout: str, names: Collection[str]
 
 
 def _join(files: Files, names: Collection[str]) -> Fixations:
-    """The fixation files, or the release, of the images named.
-
-    Raises:
-        ValueError: If an image has two fixation files.
-    """
+    """The fixation files, or the release, of the images named."""
     matched = match_names((name for name, _ in files.fixations), names)
     found, shared = split_unique([(matched[name], path) for name, path in files.fixations if name in matched])
-    if shared:
-        name, path = min(shared.items())
-        raise ValueError(f"{printable(path)} and another fixation file share the name {name!r}; keep one of them.")
-    if found or files.release is None:
-        return Fixations(found, {})
+    if found or shared or files.release is None:
+        return Fixations(found, {}, ambiguous=shared)
     return Fixations({}, read_release(files.release, names))
 
 

@@ -24,6 +24,7 @@ from augsal_transforms.tv_tensors import SaliencyMap
 MAX_PIXELS = 50_000_000  # beyond this a file is an attack or an accident
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")  # no other decoder: Pillow's for EPS starts Ghostscript
 _ORIENTATION = 0x0112  # EXIF
+_UNDERSHOOT = 0.15  # share of a map's maximum that a bicubic resize may leave below 0
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64)
 
@@ -140,8 +141,8 @@ def _to_rgb_pil(image: PIL.Image.Image) -> PIL.Image.Image:
 def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
     """A PIL image, array or tensor as a float32 map (1, H, W) in [0, 1] at the image's size.
 
-    8-bit values are divided by 255; deeper ones, and floats above 1, by their maximum; negative values beside
-    positive ones become 0; another size is resized bilinearly, antialiased.
+    8-bit values are divided by 255; deeper ones, and floats above 1, by their maximum. The small negative values that
+    a bicubic resize leaves become 0; other negative ones are refused. Another size is resized bilinearly, antialiased.
 
     Args:
         saliency_map: The map, (H, W) or (1, H, W), an array also (H, W, 1); colours are averaged to grey.
@@ -149,7 +150,8 @@ def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
 
     Raises:
         TypeError: If it is none of these.
-        ValueError: If its shape is wrong, it holds NaN or infinity, or no value is positive and some are negative.
+        ValueError: If its shape is wrong, or it holds NaN, infinity or negative values, as standardised maps and log
+            densities do.
     """
     if isinstance(saliency_map, PIL.Image.Image):
         with _pil_errors(saliency_map, "saliency_map"):
@@ -159,9 +161,8 @@ def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
     if isinstance(saliency_map, np.ndarray) and plain.ndim == 3 and not _is_channel_first(plain, size):
         plain = plain.movedim(-1, 0)
     plain = plain[None] if plain.ndim == 2 else plain
-    last = (
-        tuple(plain.shape[:2]) == tuple(size) != tuple(plain.shape[1:])
-    )  # (H, W, C) of a few rows looks like (C, H, W)
+    # (H, W, C) of a few rows looks like (C, H, W).
+    last = tuple(plain.shape[:2]) == tuple(size) != tuple(plain.shape[1:])
     if plain.ndim != 3 or plain.shape[0] not in (1, 3, 4) or 0 in plain.shape or last:
         raise ValueError(
             f"`saliency_map` must be (H, W) or (1, H, W) and not empty, got {tuple(saliency_map.shape)}."
@@ -178,15 +179,14 @@ def _scaled(values: Tensor, stored: Tensor) -> Tensor:
     """Deep or float values (1, H, W) as a map in [0, 1]; ``stored`` are the values before their conversion."""
     if not bool(values.isfinite().all()):
         raise ValueError("`saliency_map` holds NaN or infinite values. Leave this sample out, or mend its map.")
-    highest = values.max()
-    if highest <= 0:
-        positive, negative = bool((stored.double() > 0).any()), bool((stored.double() < 0).any())
-        if positive or negative:
-            reason = "only values too small for float32" if positive else "negative values and no positive one"
-            raise ValueError(
-                f"`saliency_map` holds {reason} (from {values.min():.3g} to {highest:.3g}), so that nothing of it "
-                "would be left in [0, 1]. A log density is exponentiated first: (x - x.max()).exp()."
-            )
+    lowest, highest = values.min(), values.max()
+    if lowest < -_UNDERSHOOT * highest:
+        raise ValueError(
+            f"`saliency_map` must not be negative, got values in [{lowest:.4g}, {highest:.4g}]. Give the map before it "
+            "is standardised. A log density is exponentiated first: (x - x.max()).exp()."
+        )
+    if highest == 0 and bool((stored.double() != 0).any()):
+        raise ValueError("`saliency_map` holds only values too small for float32. Divide it by its maximum.")
     return values.clamp(min=0) / highest.clamp(min=1)
 
 

@@ -122,12 +122,11 @@ def evaluate(
     """
     find_preset(preset)
     failures: dict[str, str] = {}
-    leave_one_out, left_out = LeaveOneOut(), 0
+    leave_one_out = LeaveOneOut()
     for index in range(len(dataset.names)):
         if sample := _read(dataset, index, failures):
             leave_one_out.add(sample.saliency_map, sample.fixation_map)
-            left_out += sample.left_out
-    scores, fixations = {}, 0
+    scores, fixations, left_out = {}, 0, 0
     for index, name in enumerate(progress(dataset.names)):
         sample = None if name in failures else _read(dataset, index, failures)
         if sample is None:
@@ -148,6 +147,7 @@ def evaluate(
         rows = METRICS.items()
         scores[name] = {m: row.score(fitted, truths, preset=preset, seed=index).item() for m, row in rows}
         fixations += int(sample.fixation_map.sum())
+        left_out += sample.left_out
     if not scores:
         raise ValueError(_explain_none(data, failures))
     return Evaluation(

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from augsal_transforms.files import replacing
 from augsal_transforms.gaze_study.shift import GazeChange, KindShift, compare_kinds
 
 DEFINITIONS = {
@@ -132,4 +133,5 @@ def draw_shift(study: ShiftStudy, path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("change of gaze in the edited region", fontsize=9)
     figure.supxlabel("α (bars: 95 % intervals over images)", fontsize=9)
-    figure.savefig(path, dpi=150)
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix.removeprefix(".").lower(), dpi=150)

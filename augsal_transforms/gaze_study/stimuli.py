@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import read_image, to_rgb_image
 from augsal_transforms.data.tables import csv_safe
-from augsal_transforms.files import write_file
+from augsal_transforms.files import replacing, write_file
 from augsal_transforms.gaze_study.study import COLUMNS, TABLE
 from augsal_transforms.store.records import StoredEdit
 from augsal_transforms.store.store import EditStore
@@ -102,5 +102,5 @@ def _write_edit(stored: StoredEdit, image: Tensor, original: str, name: str, fol
 
 
 def _save(picture: PIL.Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    with replacing(path) as file:
+        picture.save(file, "png")

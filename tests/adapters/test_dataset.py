@@ -1,5 +1,7 @@
 import copy
 import pickle
+import struct
+import zlib
 
 import PIL.Image
 import PIL.ImageOps
@@ -11,7 +13,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.functional import to_pil_image, to_tensor
 
 from augsal_transforms import EditStore
-from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits, pack, resize
+from augsal_transforms.adapters._dataset import DatasetProxy, StoredEdits, is_unusual, pack, resize
 
 COUNT = 6
 
@@ -211,6 +213,15 @@ class RandomPhotos(samples.Photos):
     def __getitem__(self, index):
         image, number = super().__getitem__(index)
         return image.flip(-1), number
+
+
+def test_readers_may_disagree_on_what_pillow_refuses(tmp_path):
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    head = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    checked = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + checked)
+    assert is_unusual(tmp_path / "cut.png")
+    assert is_unusual(tmp_path / "bomb.png")
 
 
 def test_a_data_set_that_flips_its_images_is_refused(folder, store):

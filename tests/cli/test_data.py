@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -18,10 +19,16 @@ def augsal(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rendered")
+    write_scenes(folder, 12, seed=3, size=32)
+    return folder
+
+
 @pytest.fixture
-def scenes(tmp_path):
-    write_scenes(tmp_path / "scenes", 12, seed=3, size=32)
-    return tmp_path / "scenes"
+def scenes(tmp_path, rendered):
+    return shutil.copytree(rendered, tmp_path / "scenes")
 
 
 def empty_maps(folder):

@@ -40,9 +40,9 @@ def test_from_a_data_set_to_a_study_of_its_edits(tmp_path, sd1_folder):
 
 
 def test_the_observer_takes_the_place_of_people():
-    result = augsal("shift", "--observer", "--scenes", 2)
+    result = augsal("shift", "--observer", "--scenes", 1)
     assert result.exit_code == 0, result.output
-    assert "synthetic observer, which is no person: 18 edits of 2 images\n" in result.stdout
+    assert "synthetic observer, which is no person: 9 edits of 1 images\n" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import scipy.sparse
 import torch
 from scipy.io import savemat
 
+from augsal_transforms.data.checks import check_data
 from augsal_transforms.data.fixation_files import read_fixation_file, read_fixation_table, read_release
 from augsal_transforms.data.fixations import FixatedFolder, count_fixations, read_fixations, write_fixation_maps
 from augsal_transforms.data.layouts import open_layout
@@ -456,11 +457,22 @@ def test_points_outside_are_never_counted_in_another_row(points):
         count_fixations(torch.tensor(points), (2, 3))
 
 
-def test_two_fixation_files_or_entries_of_one_image_are_refused(salicon):
-    picture(salicon / f"fixations/train/{NAME}.png", fixation_map())
-    picture(salicon / f"fixations/train/{NAME}.jpg.png", fixation_map())
-    with pytest.raises(ValueError, match="share the name"):
-        FixatedFolder(salicon)
+def test_two_fixation_files_of_one_image_cost_that_image_alone(salicon):
+    picture(salicon / "images/train/other.jpg")
+    picture(salicon / "maps/train/other.png")
+    for name in (NAME, f"{NAME}.jpg", "other"):
+        picture(salicon / f"fixations/train/{name}.png", fixation_map())
+    dataset = FixatedFolder(salicon)
+    same(dataset.fixations("other"))
+    with pytest.raises(ValueError, match=f"another fixation file share the name '{NAME}'"):
+        dataset.fixations(NAME)
+    assert list(write_fixation_maps(read_fixations(dataset), salicon / "out")) == [NAME]
+    report = check_data(salicon)
+    assert (report.fixations, report.points) == (2, 3)
+    assert [problem.name for problem in report.problems if problem.kind == "unreadable"] == [NAME]
+
+
+def test_two_entries_of_one_image_in_a_release_are_refused(salicon):
     images = [{"id": n, "file_name": name, "height": 6, "width": 8} for n, name in enumerate((NAME, f"{NAME}.jpg"))]
     entries = [{"image_id": n, "fixations": [[1, 1]]} for n in range(2)]
     path = salicon / "release.json"

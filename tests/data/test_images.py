@@ -106,8 +106,13 @@ def test_every_map_becomes_floats_in_unit_range_at_the_images_size(dtype, height
     assert saliency_map.max() <= 1
 
 
-def test_float_maps_above_one_are_divided_by_their_maximum_and_negatives_are_zero():
-    assert to_saliency_map(np.array([[-1.0, 2.0, 4.0]]), (1, 3)).flatten().tolist() == [0, 0.5, 1]
+def test_float_maps_above_one_are_divided_by_their_maximum_and_what_a_resize_leaves_below_zero_is_zero():
+    assert to_saliency_map(np.array([[-0.5, 2.0, 4.0]]), (1, 3)).flatten().tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.bfloat16])
+def test_tensors_of_every_type_of_real_numbers_are_maps(dtype):
+    assert to_saliency_map(torch.tensor([[0, 1]]).to(dtype), (1, 2)).flatten().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -149,7 +154,8 @@ def test_arrays_are_height_width_channel():
 SPOILED_MAPS = {
     "a batch": (torch.rand(1, 1, 4, 6), ValueError, r"Remove the batch dimension: `saliency_map\[0\]`"),
     "a log density": (torch.rand(4, 6).log() - 1, ValueError, "A log density is exponentiated first"),
-    "negative integers": (-np.ones((4, 6), int), ValueError, "negative values and no positive one"),
+    "a standardised map": (np.arange(24.0).reshape(4, 6) - 11.5, ValueError, r"must not be negative.*\[-11.5, 11.5\]"),
+    "negative integers": (-np.ones((4, 6), int), ValueError, "must not be negative"),
     "what float32 cannot hold": (np.full((4, 6), 1e-300), ValueError, "too small for float32"),
     "minus infinity": (np.full((4, 6), -np.inf), ValueError, "NaN or infinite"),
     "an empty array": (np.zeros((0, 6)), ValueError, "not empty, got \\(0, 6\\)"),

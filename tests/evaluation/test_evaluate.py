@@ -12,7 +12,7 @@ from augsal_transforms.data.fixations import FixatedFolder, count_fixations
 from augsal_transforms.data.images import to_saliency_map
 from augsal_transforms.evaluation.evaluate import evaluate
 from augsal_transforms.evaluation.leave_one_out import LeaveOneOut, read_sample, scale_counts, to_density
-from augsal_transforms.evaluation.models import load_model, read_predictions, run_model
+from augsal_transforms.evaluation.models import UnreadablePredictionError, load_model, read_predictions, run_model
 from augsal_transforms.metrics import PRESETS, definitions
 from augsal_transforms.scenes.writer import write_scenes
 
@@ -309,7 +309,14 @@ def test_a_data_set_may_count_what_it_left_out():
         def placed(self, name):
             return self.fixations(name), 2
 
-    assert evaluate(run_model(ramp), Placing(one=[[0, 0]], two=[[1, 1]])).left_out == 4
+    def unreadable_second(name, image):
+        if name == "two":
+            raise UnreadablePredictionError("cut off")
+        return ramp(image)
+
+    dataset = Placing(one=[[0, 0]], two=[[1, 1]])
+    assert evaluate(run_model(ramp), dataset).left_out == 4
+    assert evaluate(unreadable_second, dataset).left_out == 2  # of the images that were scored, as `fixations`
 
 
 @pytest.mark.parametrize(

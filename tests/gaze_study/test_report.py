@@ -68,6 +68,14 @@ def test_the_figure_is_a_picture_by_its_ending(study, tmp_path):
         assert picture.width > picture.height > 100
 
 
+def test_a_figure_that_fails_leaves_what_was_there(study, tmp_path):
+    (tmp_path / "shift.nonsense").write_text("before")
+    with pytest.raises(ValueError, match="nonsense"):
+        draw_shift(study, tmp_path / "shift.nonsense")
+    assert (tmp_path / "shift.nonsense").read_text() == "before"
+    assert not list(tmp_path.glob("*.incomplete"))
+
+
 def test_without_matplotlib_the_extra_is_named(study, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # what an import finds that is not installed
     with pytest.raises(ImportError, match=r'pip install "augsal-transforms\[viz\]"'):
