@@ -19,7 +19,8 @@ from augsal_transforms.store.store import EditStore, draw_edit
 
 _NO_CAPTION = (
     "A sample has no caption: its whole salient area is edited, and no word is named. Where captions have another name "
-    "than `prompt`, say so: keys={'prompt': 'caption'}. Later samples without one are only counted, in `counts`."
+    "than `prompt`, say so: keys={'prompt': 'caption'}, or for tuples their position: keys={'prompt': 2}. "
+    "Later samples without one are only counted, in `counts`."
 )
 NOT_HELD = (
     "the store holds no edit of this image. Edits are found by the original's pixels: was it filled from this data by "

@@ -118,7 +118,8 @@ class SaliencyDiffusionAugment(v2.Transform):
 
     def extra_repr(self) -> str:
         """The arguments, for ``print``."""
-        return f"{self._source!r}, p={self.p}, seed={self.seed}, on_error={self.on_error!r}"
+        keys = "" if self.keys.is_default else f", keys={self.keys.by_role}"
+        return f"{self._source!r}, p={self.p}, seed={self.seed}, on_error={self.on_error!r}{keys}"
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the draws of an epoch, in every worker; with a seed, epochs repeat unless this is called.

@@ -47,7 +47,8 @@ def main() -> None:
     for result in results:
         where = f"the region of {result.word!r}" if result.word else "the saliency map's region"
         bound = f" (bound by {result.bound_by})" if result.bound_by else ""
-        print(f"{result.kind:10s} α = {result.alpha:g} in {where}, strength {result.strength:.2f}{bound}")
+        kind = f"{result.kind} {result.color}".strip()
+        print(f"{kind:10s} α = {result.alpha:g} in {where}, strength {result.strength:.2f}{bound}")
     original = torch.where(torch.tensor(image.dtype == torch.uint8), image / 255, image)
     dimmed = original * (0.25 + 0.75 * results[0].edit_mask)
     save_image(

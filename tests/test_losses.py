@@ -5,6 +5,7 @@ import torch
 from helpers.samples import THOROUGHLY
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from augsal_transforms import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
 from augsal_transforms.losses import ReadoutLoss, correlation_coefficient, kl_divergence
@@ -377,3 +378,16 @@ def test_readout_loss_refuses_properties_in_8_bits_and_classes_out_of_range():
     for std in (torch.zeros(6), torch.ones(5), torch.full((6,), math.nan)):
         with pytest.raises(ValueError, match="`std` must be six positive, finite numbers"):
             ReadoutLoss(std)
+
+
+@pytest.mark.parametrize("supervise", ["all", "unedited"])
+@pytest.mark.parametrize("base", [nn.BCELoss(reduction="none"), lambda prediction, saliency_map: 0.5])
+def test_a_base_loss_that_is_no_scalar_tensor_is_refused(base, supervise):
+    maps, edited = torch.full((2, 1, 4, 4), 0.5), torch.tensor([True, False])
+    with pytest.raises(TypeError, match="`base` must return a scalar tensor"):
+        AugmentedSaliencyLoss(base, supervise=supervise)(maps, maps, maps, maps, edited)
+
+
+def test_the_class_of_a_loss_is_refused():
+    with pytest.raises(TypeError, match="got the class BCELoss; make an object of it"):
+        AugmentedSaliencyLoss(nn.BCELoss)

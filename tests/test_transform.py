@@ -268,6 +268,11 @@ def test_it_prints_on_one_line_without_weights(augment):
     assert "p=1.0" in text
     assert "\n" not in text
     assert len(text) < 600
+    assert "keys" not in text
+
+
+def test_it_prints_the_keys_it_was_given():
+    assert "'image': 'img'" in repr(SaliencyDiffusionAugment(editor="bundled", keys={"image": "img"}))
 
 
 def test_a_cuda_editor_in_a_forked_worker_is_refused_with_three_ways_out():

@@ -28,7 +28,9 @@ def scenes(
     out: Annotated[Path, typer.Option(help="The folder to write, in SALICON's layout.")],
     count: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 100,
     split: Annotated[str, typer.Option(help="train or val; each has scenes of its own.")] = "train",
-    seed: Annotated[int, typer.Option(help="Seed of the series. The bundled editor was trained on that of 1.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the series. The bundled editor was trained on the series of seed 1.")
+    ] = 0,
     size: Annotated[int, typer.Option(min=8, max=4096, help="Height and width in pixels.")] = 128,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +39,11 @@ def scenes(
 
     check_folder(out, "--out")
     write_scenes(out, count, split=split, seed=seed, size=size)
-    typer.echo(json.dumps({"scenes": count, "out": str(out)}) if as_json else f"{count:,} scenes in {out}")
+    if as_json:
+        typer.echo(json.dumps({"scenes": count, "out": str(out)}))
+        return
+    typer.echo(f"{count:,} scenes in {out}")
+    typer.echo(f"Next: augsal generate --data {out} --split {split} --store STORE --editor bundled")
 
 
 def check_data(

@@ -14,12 +14,14 @@ import typer
 from augsal_transforms.cli.errors import FAILURES
 from augsal_transforms.cli.options import EDITOR, AsJson
 from augsal_transforms.cli.outputs import check_folder, existing_parent
+from augsal_transforms.cli.preflight import EXTRAS
 from augsal_transforms.cli.units import as_size
 
 LIBRARIES = (
     *("augsal-transforms", "torch", "torchvision", "diffusers", "transformers", "kornia", "huggingface_hub"),
     *("scipy", "matplotlib", "ray"),
 )
+_ABSENT = "not installed"
 
 
 class Finding(NamedTuple):
@@ -68,7 +70,11 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return (
+            f'not installed; optional: pip install "augsal-transforms[{EXTRAS[name][1]}]"'
+            if name in EXTRAS
+            else _ABSENT
+        )
 
 
 def _gpu() -> str:

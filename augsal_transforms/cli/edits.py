@@ -100,13 +100,14 @@ def _read(image: Path, saliency_map: Path) -> tuple[Tensor, Tensor]:
 
 def _parse_edit(kind: str, alpha: float | None, color: str | None) -> Edit:
     """The one edit that ``--kind``, ``--alpha`` and ``--color`` name."""
-    name = kind.rpartition(":")[2]
+    text, inline, _ = kind.partition("=")  # --kind color=blue:0.5 has its value in place
+    name = text.rpartition(":")[2]
     if color is not None and name != "color":
         raise ValueError(f"--color is the target of --kind color, and --kind is {kind!r}. Leave --color out.")
     value = None if alpha is None else f"{alpha!r}"
-    if name == "color":
+    if name == "color" and not (inline and color is value is None):
         value = ":".join(part for part in (color or "red", value) if part)
-    edits = parse_edits(kind, "--kind", {name: value})
+    edits = parse_edits(kind, "--kind", {name: value}, "--alpha" if color is None else "--color, --alpha")
     if len(edits) != 1:
         raise ValueError(f"--kind must be one kind of edit, got {kind!r}. `augsal generate` makes several.")
     return edits[0]
@@ -134,6 +135,7 @@ def _print_edit(result: EditedImage, editor: str) -> None:
     typer.echo(f"{kind} α = {result.alpha:g} in {where} ({share:.0%} of the image), {editor}")
     bound = f", bound by {result.bound_by}" if result.bound_by else ""
     typer.echo(f"  strength reached {result.strength:.2f} of 1{bound}")
+    typer.echo("  properties of the region, each in [0, 1], before → after:")
     for name, before in result.properties_before.items():
         typer.echo(f"  {name:16s} {before:.3f} → {result.properties_after[name]:.3f}")
 

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 _KIND = re.compile(r"(?:([A-Za-z_][\w.]*):)?([A-Za-z_]\w*)(?:=(.*))?")
 
 
-def parse_edits(text: str, option: str = "--kinds", values: Mapping[str, str | None] | None = None) -> list[Edit]:
+def parse_edits(
+    text: str,
+    option: str = "--kinds",
+    values: Mapping[str, str | None] | None = None,
+    value_option: str = "--{kind}",
+) -> list[Edit]:
     """The edits that an option names, each with its α or range of α.
 
     Args:
@@ -26,6 +31,7 @@ def parse_edits(text: str, option: str = "--kinds", values: Mapping[str, str | N
             registers its kinds.
         option: The option's name, for messages.
         values: Values from options of their own, by kind; ``None`` where the option was not given.
+        value_option: The name of these options, for messages.
 
     Returns:
         One edit for each kind, in the order of ``text``.
@@ -40,7 +46,8 @@ def parse_edits(text: str, option: str = "--kinds", values: Mapping[str, str | N
         if module:
             _import(module, option)
         if kind not in KINDS:
-            raise ValueError(f"{option} must be among {', '.join(KINDS)}, got {kind!r}.")
+            named_in = f" The module {module!r} defines no kind of this name." if module else ""
+            raise ValueError(f"{option} must be among {', '.join(KINDS)}, got {kind!r}.{named_in}")
         if kind in named:
             raise ValueError(f"{option} names {kind!r} twice. Give one α or one low:high range for each kind.")
         named[kind] = value
@@ -48,10 +55,10 @@ def parse_edits(text: str, option: str = "--kinds", values: Mapping[str, str | N
         raise ValueError(f"{option} must name an edit, one of {', '.join(KINDS)}, got {text!r}.")
     edits = []
     for kind, value in named.items():
-        given = (values or {}).get(kind)
+        given, source = (values or {}).get(kind), value_option.format(kind=kind)
         if value is not None and given is not None:
-            raise ValueError(f"{option} {kind}={value} and --{kind} {given} name two values. Give one of them.")
-        edits.append(_make(KINDS[kind], value if given is None else given, f"--{kind}" if given else option))
+            raise ValueError(f"{option} {kind}={value} and {source} {given} name two values. Give one of them.")
+        edits.append(_make(KINDS[kind], value if given is None else given, source if given else option))
     return edits
 
 

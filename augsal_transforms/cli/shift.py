@@ -57,6 +57,7 @@ def shift(
 
     if (study is None) == (not observer):
         raise ValueError("give either a study's folder or --observer.")
+    check_library("scipy", "The t-test")
     if plot:
         check_output(plot, "--plot", endings=FIGURES, overwrite=overwrite)
         check_library("matplotlib", "--plot")

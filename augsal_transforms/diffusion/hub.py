@@ -72,7 +72,7 @@ def _locate_on_hub(repository: str, revision: str | None, local_files_only: bool
     from huggingface_hub.constants import HF_HUB_OFFLINE
 
     options: dict[str, Any] = {"revision": revision, "allow_patterns": _FILES}
-    reason = "offline mode is on"
+    reason = "no connection is made here" if local_files_only else "offline mode is on"
     try:
         folder = Path(snapshot_download(repository, local_files_only=True, **options))
         if not missing_parts(folder):

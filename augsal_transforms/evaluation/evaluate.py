@@ -67,7 +67,8 @@ class Evaluation:
             values = [scores[name] for scores in self.scores.values()]
             counts = [f"{sign} for {values.count(value)}" for sign, value in (("−inf", -math.inf), ("+inf", math.inf))]
             if infinite := sum(math.isinf(value) for value in values):
-                notes.append(f"{name} is infinite for {infinite} images ({', '.join(counts)}): {metric.infinite}.")
+                share = f"{infinite} of {len(values)} images ({', '.join(counts)})"
+                notes.append(f"{name} is infinite for {share}: {metric.infinite}.")
         if self.left_out:
             notes.append(f"{self.left_out} fixations outside their image, or without coordinates, were left out.")
         if self.failures:

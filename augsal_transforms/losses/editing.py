@@ -111,8 +111,9 @@ class AugmentedSaliencyLoss(nn.Module):
         editing: MaskedEditingLoss | None = None,
     ) -> None:
         super().__init__()
-        if not callable(base):
-            raise TypeError(f"`base` must be a loss, base(prediction, saliency_map), got {type(base).__name__}.")
+        if not callable(base) or isinstance(base, type):
+            got = f"the class {base.__name__}; make an object of it" if isinstance(base, type) else type(base).__name__
+            raise TypeError(f"`base` must be a loss, base(prediction, saliency_map), got {got}.")
         if supervise not in ("all", "unedited"):
             raise ValueError(f"`supervise` must be 'all' or 'unedited', got {supervise!r}.")
         if not 0 <= editing_weight < float("inf"):
@@ -137,15 +138,19 @@ class AugmentedSaliencyLoss(nn.Module):
         return self._base(prediction, saliency_map, edit_mask, is_edited) + self.editing_weight * editing
 
     def _base(self, prediction: Tensor, saliency_map: Tensor, edit_mask: Tensor, is_edited: Tensor | None) -> Tensor:
-        loss: Tensor
         if self.supervise == "all":
-            loss = self.base(prediction, saliency_map)
-            return loss
+            return self._apply_base(prediction, saliency_map)
         kept = ~_edited_items(edit_mask, is_edited).to(prediction.device)
         if not kept.any():
             return prediction.sum() * 0  # still part of the graph: DDP waits for every gradient
-        loss = self.base(prediction[kept], saliency_map[kept])
-        return loss * kept.float().mean()
+        return self._apply_base(prediction[kept], saliency_map[kept]) * kept.float().mean()
+
+    def _apply_base(self, prediction: Tensor, saliency_map: Tensor) -> Tensor:
+        loss = self.base(prediction, saliency_map)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise TypeError(f"`base` must return a scalar tensor, got {got}. Average it over pixels and images.")
+        return loss
 
 
 def _edited_items(edit_mask: Tensor, is_edited: Tensor | None) -> Tensor:

@@ -106,7 +106,8 @@ METRICS: dict[str, Metric] = {
         function=ig,
         needs=("fixation_map", "baseline"),
         infinite="−inf where the prediction is 0 at a fixated pixel, +inf where the baseline, the mean density of the "
-        "other images, is; add a small constant to the predictions, or choose a preset whose ε is above 0",
+        "other images, is; for −inf add a small constant to the predictions; for +inf, or both, choose a preset whose "
+        "ε is above 0, such as mit_matlab",
         definition="mean at fixations of log₂ (ε + prediction) − log₂ (ε + baseline), each {density}, "
         "ε = {ig_eps}; {counted}",
     ),

@@ -59,7 +59,11 @@ def test_edit_speaks_json(photo, sd1_folder):
     ("options", "words"),
     [
         (["--kind", "blur"], "--kind must be among contrast, brightness, color"),
-        (["--alpha", "-3"], "--contrast: `alpha` of Contrast"),
+        (["--kind", "json:blur"], "got 'blur'. The module 'json' defines no kind of this name."),
+        (["--alpha", "-3"], "--alpha: `alpha` of Contrast"),
+        (["--kind", "contrast=1.5", "--alpha", "2"], "--kind contrast=1.5 and --alpha 2.0 name two values"),
+        (["--kind", "color=red", "--color", "blue"], "--kind color=red and --color, --alpha blue name two values"),
+        (["--kind", "color", "--color", "teal"], "--color, --alpha: `color` must be among red"),
         (["--saliency-map", "absent.png"], "absent.png is not a readable image"),
         (["--editor", "nowhere"], "--editor: `name` must be 'bundled'"),
     ],

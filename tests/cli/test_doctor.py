@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,14 @@ def test_doctor_speaks_json(tmp_path):
     result = CliRunner().invoke(app, ["doctor", "--store", str(tmp_path), "--json"])
     assert result.exit_code == 0
     assert {"what": "store", "found": f"{tmp_path} can be written to", "missing": False} in json.loads(result.stdout)
+
+
+def test_an_extra_that_is_not_installed_has_its_command(monkeypatch):
+    monkeypatch.setattr(sys.modules["augsal_transforms.cli.doctor"], "version", absent)
+    findings = examine("bundled")
+    assert found(findings, "scipy").found == 'not installed; optional: pip install "augsal-transforms[salicon]"'
+    assert found(findings, "kornia").found == "not installed"
+
+
+def absent(name):
+    raise PackageNotFoundError(name)

@@ -1,11 +1,12 @@
 import json
+import sys
 
 import pytest
 from helpers.datasets import write_folder
 from helpers.studies import RISE, T, write_study, write_table
 from typer.testing import CliRunner
 
-from augsal_transforms.cli import app
+from augsal_transforms.cli import app, preflight
 
 
 def augsal(*arguments):
@@ -64,3 +65,13 @@ def test_a_figure_of_an_unknown_format_is_refused_before_the_study_is_read(tmp_p
     result = augsal("shift", tmp_path / "nowhere", "--plot", tmp_path / "shift.doc")
     assert result.exit_code == 2
     assert "--plot must end in .png, .pdf, .svg, got" in result.stderr
+
+
+def test_a_missing_scipy_is_found_before_the_first_edit(monkeypatch):
+    monkeypatch.setattr(preflight, "find_spec", lambda module: None)
+    monkeypatch.setattr(
+        sys.modules["augsal_transforms.cli.shift"], "_observe", lambda scenes: pytest.fail("work was begun")
+    )
+    result = CliRunner().invoke(app, ["shift", "--observer"])
+    assert result.exit_code == 2
+    assert 'The t-test needs SciPy: pip install "augsal-transforms[salicon]".' in result.output

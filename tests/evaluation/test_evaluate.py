@@ -117,7 +117,7 @@ def test_what_is_infinite_stays_so():
     result = evaluate(run_model(corner), dataset)
     assert result.scores["one"]["ig"] == -math.inf
     assert json.loads(result.to_json())["metrics"]["ig"]["mean"] == "-inf"
-    assert "ig is infinite for 1 images (−inf for 1, +inf for 0): −inf where the prediction is 0" in result.table()
+    assert "ig is infinite for 1 of 3 images (−inf for 1, +inf for 0): −inf where the prediction is 0" in result.table()
     with_eps = evaluate(run_model(corner), dataset, preset="mit_matlab")
     assert math.isfinite(with_eps.mean("ig")[0])
     assert "infinite" not in with_eps.table()
