@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from augsal_transforms.randomness import keyed_generator, pixel_hash
+from augsal_transforms.sharing import OwnLock
 
 
 class Batches:
@@ -27,10 +26,7 @@ class Batches:
 
     def __init__(self, size: int, *, filled: bool = False) -> None:
         self.size, self.filled = size, filled
-        self._halving = threading.Lock()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(Batches, filled=self.filled), (self.size,)  # locks do not travel
+        self._halving = OwnLock()
 
     def run(self, function: Callable[[list[Any]], list[Any]], items: list[Any], shapes: list[Any]) -> list[Any]:
         """Apply a function to batches of equal shape.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.diffusion.prompts import Word, embed_tokens, encode_prompts, locate_inserted, locate_words
+from augsal_transforms.sharing import OwnLock
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
@@ -46,7 +46,7 @@ class DiffusionModel:
     prediction_type: str
     folder: Path
     compiled: bool = False
-    lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
+    lock: OwnLock = field(default_factory=OwnLock, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:
