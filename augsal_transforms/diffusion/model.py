@@ -23,8 +23,8 @@ PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 class DiffusionModel:
     """A frozen latent diffusion model; ``load_model`` loads one from a folder.
 
-    Every method that runs a network or the tokenizer holds ``lock``. Whoever changes a network for more than one call,
-    as recorders of attention and features do, holds it for the whole time: threads then give what one thread gives.
+    Every method that runs a network or the tokenizer holds ``lock``. A function that changes a network for some calls,
+    as the recorders of attention and features do, holds it for all of them. So threads give what one thread gives.
 
     Attributes:
         unet: A diffusers ``UNet2DConditionModel``.

@@ -1,4 +1,4 @@
-"""Identity of an editor: everything in it that decides the pixels of an edit, and what a record says beside that."""
+"""Identity of an editor: everything in it that affects the pixels of an edit. And its description in records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEFT_OUT: dict[str, Any] = {
     **{"color_injection": 0.9, "guidance": 1.0, "max_std": 2.0, "decode": "full"},
 }
 _FOREIGN = {"Thumbs.db", "desktop.ini"}  # files that a file browser leaves in a model's folder
-_NOT_IN_KEYS = {"batch_size"}  # decides the time that an edit takes
+_NOT_IN_KEYS = {"batch_size"}  # affects the time that an edit takes, and not its pixels
 
 
 def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
