@@ -188,7 +188,7 @@ class SaliencyEditor:
         return [made[n] if n in made else unedited(*job) for n, job in enumerate(jobs)]
 
     def _analyse_batch(self, sources: list[Source]) -> list[ImageAnalysis]:
-        """The left half of Fig. 3: the source pass reads the image, and Eq. 8 finds the region."""
+        """Fig. 3 up to the region: encode, the source pass, and Eq. 8."""
         model, config, letterboxes = self.model, self.config, [source.letterbox for source in sources]
         images = [to_unit_range(source.image).to(model.device) for source in sources]
         fitted = torch.stack([letterbox.fit(image) for letterbox, image in zip(letterboxes, images, strict=True)])
@@ -227,11 +227,11 @@ class SaliencyEditor:
         ]
 
     def _apply_batch(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
-        """The right half of Fig. 3: the latent edit, the target pass with the injected region, and the bound."""
+        """Fig. 3 from the region on: edit the latent, the target pass with the injected region, decode, bound."""
         model, config, analyses = self.model, self.config, [analysis for analysis, _ in jobs]
         settings = self.calibration, config
         edited_latents = [e.edit_latent(a.latent, a.latent_mask, a.properties[None], *settings) for a, e in jobs]  # Z_E
-        weights = [edit.injection_weight(config) if analysis.word else 0.0 for analysis, edit in jobs]
+        weights = [edit.injection_weight(config) if analysis.word else 0.0 for analysis, edit in jobs]  # of the token
         with read_properties(model, self.gate) as read_latent:
             inserted = inserted_tokens(model, analyses, [edit.inserted_word for _, edit in jobs])
             output = denoise(model, config, analyses, torch.cat(edited_latents), inserted, weights)  # Z_out

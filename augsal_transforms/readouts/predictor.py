@@ -68,6 +68,7 @@ class SaliencyPredictor:
             device: Device of a model that is loaded here.
 
         Raises:
+            TypeError: If ``name`` or ``editor`` is of another type.
             FileNotFoundError: If there are no readouts, or no such model.
             ValueError: If they are broken, or were trained on another model.
         """
@@ -76,8 +77,10 @@ class SaliencyPredictor:
             model_name = editor or trained_on
             place = find_device(device)  # before anything is fetched
             model = load_model(locate_model(model_name), device=place, dtype=torch.float32)
-        else:
+        elif isinstance(getattr(editor, "model", None), DiffusionModel):
             model, model_name = editor.model, editor.name
+        else:
+            raise TypeError(f"`editor` must be a SaliencyEditor, the name of a model or None, got {editor!r}.")
         return cls(model, readouts.to(model.device), model_name, str(name))
 
     def __post_init__(self) -> None:

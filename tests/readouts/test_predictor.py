@@ -89,8 +89,19 @@ def test_readouts_of_one_editor_refuse_another(predictor, sd2_folder, tmp_path):
 
 
 def test_a_folder_without_readouts_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="augsal train-readouts --out"):
-        SaliencyPredictor.from_pretrained(tmp_path)
+    for name in (tmp_path, "~nobody/x", ""):
+        with pytest.raises(FileNotFoundError, match="augsal train-readouts --out"):
+            SaliencyPredictor.from_pretrained(name)
+
+
+def test_names_of_another_type_are_refused(predictor, tmp_path):
+    predictor.save(tmp_path)
+    for name in (None, 3, b"bundled"):
+        with pytest.raises(TypeError, match="`name` must be"):
+            SaliencyPredictor.from_pretrained(name)
+    for editor in (3, predictor.readouts):
+        with pytest.raises(TypeError, match="`editor` must be a SaliencyEditor"):
+            SaliencyPredictor.from_pretrained(tmp_path, editor=editor)
 
 
 def test_a_retrained_unet_is_another_editor(predictor, tmp_path):
