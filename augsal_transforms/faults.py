@@ -1,4 +1,4 @@
-"""What one bad image costs: itself. The one place that tells an image's fault from the system's."""
+"""Decide whether an error is the fault of one image, which is then left out, or of the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files as a shared and untrusted disk needs them: whole or absent, never behind a link, retried where that helps."""
+"""Read and write files on disks that are shared and not trusted: atomically, through no link, with retries."""
 
 from __future__ import annotations
 

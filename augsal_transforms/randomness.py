@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -14,8 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augsal_transforms.sharing import OwnLock
+
 # Held while the global generators are set back: another thread's draws would move them in between.
-GLOBAL_GENERATORS = threading.RLock()
+GLOBAL_GENERATORS = OwnLock()
 
 
 def keyed_generator(*keys: object) -> torch.Generator:

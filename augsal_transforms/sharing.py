@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -33,11 +35,21 @@ class SharedNumbers:
         self.values = state["values"].share_memory_()
 
 
+_LOCKS: list[weakref.ref[OwnLock]] = []  # all that exist
+_FORKING = threading.Lock()
+_HELD: list[Any] = []  # by the thread that forks
+
+
 class OwnLock:
-    """A reentrant lock for threads of one process; a copy or a pickled one is a new lock."""
+    """A reentrant lock for threads of one process; a copy or a pickled one is a new lock.
+
+    A process forks only while no other thread holds one. In the child that thread would be gone: its lock would stay
+    locked, and what it was changing would stay half changed.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        _LOCKS.append(weakref.ref(self, _LOCKS.remove))
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -47,6 +59,39 @@ class OwnLock:
 
     def __reduce__(self) -> Any:
         return OwnLock, ()
+
+
+def _hold_locks() -> None:
+    """Take every lock. While this waits for one it holds no other, so threads may take them in any order."""
+    _FORKING.acquire()
+    locks = [lock._lock for reference in list(_LOCKS) if (lock := reference())]
+    busy = next(iter(locks), None)
+    while busy:
+        _release_held()
+        busy.acquire()
+        _HELD.append(busy)
+        busy = next((lock for lock in locks if not _take(lock)), None)
+
+
+def _take(lock: Any) -> bool:
+    is_free: bool = lock.acquire(blocking=False)
+    if is_free:
+        _HELD.append(lock)
+    return is_free
+
+
+def _release_held() -> None:
+    while _HELD:
+        _HELD.pop().release()
+
+
+def _release_locks() -> None:
+    _release_held()
+    _FORKING.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold_locks, after_in_parent=_release_locks, after_in_child=_release_locks)
 
 
 class Tally:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from augsal_transforms.randomness import keyed_generator, pixel_hash
+from augsal_transforms.sharing import OwnLock
 
 
 class Batches:
@@ -27,10 +27,7 @@ class Batches:
 
     def __init__(self, size: int, *, filled: bool = False) -> None:
         self.size, self.filled = size, filled
-        self._halving = threading.Lock()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(Batches, filled=self.filled), (self.size,)  # locks do not travel
+        self._halving = OwnLock()
 
     def run(self, function: Callable[[list[Any]], list[Any]], items: list[Any], shapes: list[Any]) -> list[Any]:
         """Apply a function to batches of equal shape.
@@ -88,6 +85,21 @@ def one_each(name: str, values: Any, items: Sequence[Any]) -> Sequence[Any]:
     if len(values) != len(items):
         raise ValueError(f"`{name}` must have one entry per image, {len(items)}, got {len(values)}.")
     return values
+
+
+def check_seeds(seed: Any, images: Sequence[Any]) -> list[int]:
+    """One seed per image.
+
+    Raises:
+        TypeError: If ``seed`` is neither a whole number nor a list of them.
+        ValueError: If there is not one per image.
+    """
+    one_for_all = not isinstance(seed, (list, tuple, range))
+    seeds = [seed] * len(images) if one_for_all else one_each("seed", seed, images)
+    for value in [seed] if one_for_all else seeds:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"`seed` must be a whole number or a list of them, one per image, got {value!r}.")
+    return [int(value) for value in seeds]
 
 
 def seeded_noise(images: list[Tensor], seeds: Sequence[int], latent: Tensor) -> Tensor:

@@ -71,6 +71,8 @@ def load_model(
         raise TypeError(f"`dtype` must be torch.float32, torch.float16 or torch.bfloat16, got {dtype!r}.")
     check_model(folder)
     networks = build_networks(folder)
+    alphas, prediction_type = _load_noise_table(folder)
+    tokenizer = _load_tokenizer(folder, networks["text_encoder"].config)
     # A residual decoded in bfloat16 is off by up to 2 grey levels, in float16 by 0.3; CPUs have no fast float16.
     vae_dtype = torch.float16 if dtype == torch.bfloat16 and place.type == "cuda" else dtype
     for part, network in networks.items():
@@ -81,10 +83,9 @@ def load_model(
         networks["unet"].to(memory_format=torch.channels_last)
     if backend is not None:
         _compile(networks, backend)
-    alphas, prediction_type = _load_noise_table(folder)
     return DiffusionModel(
         **networks,
-        tokenizer=_load_tokenizer(folder, networks["text_encoder"].config),
+        tokenizer=tokenizer,
         alphas=alphas,
         prediction_type=prediction_type,
         folder=folder,

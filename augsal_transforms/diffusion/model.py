@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.diffusion.prompts import Word, embed_tokens, encode_prompts, locate_inserted, locate_words
+from augsal_transforms.sharing import OwnLock
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
@@ -23,8 +23,8 @@ PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 class DiffusionModel:
     """A frozen latent diffusion model; ``load_model`` loads one from a folder.
 
-    Every method that runs a network or the tokenizer holds ``lock``. Whoever changes a network for more than one call,
-    as recorders of attention and features do, holds it for the whole time: threads then give what one thread gives.
+    Every method that runs a network or the tokenizer holds ``lock``. A function that changes a network for some calls,
+    as the recorders of attention and features do, holds it for all of them. So threads give what one thread gives.
 
     Attributes:
         unet: A diffusers ``UNet2DConditionModel``.
@@ -46,7 +46,7 @@ class DiffusionModel:
     prediction_type: str
     folder: Path
     compiled: bool = False
-    lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
+    lock: OwnLock = field(default_factory=OwnLock, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:

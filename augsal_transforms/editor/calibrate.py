@@ -85,9 +85,8 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
         # Channels of photographs are correlated; without jitter the fit could not separate them.
         gain, offset = torch.rand(2, 3, 1, 1, generator=generator).to(fitted)
         jittered = ((0.6 + 0.8 * gain) * (fitted - 0.5) + 0.5 + (0.25 * offset - 0.125)).clamp(0, 1)
-        with model.lock:
-            latent = model.encode(torch.stack([fitted, jittered]).to(model.device))
-            decoded = model.decode(latent)
+        latent = model.encode(torch.stack([fitted, jittered]).to(model.device))
+        decoded = model.decode(latent)
         rgb = F.avg_pool2d(2 * decoded - 1, model.downsampling)
         latents.append(latent.movedim(1, -1).flatten(0, -2).cpu())
         colors.append(rgb.movedim(1, -1).flatten(0, -2).cpu())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from augsal_transforms.config import EditConfig
 from augsal_transforms.data.captions import to_caption
-from augsal_transforms.diffusion.batching import one_each
+from augsal_transforms.diffusion.batching import check_seeds, one_each
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images, resize
 from augsal_transforms.editor.edits import KINDS, Edit
@@ -22,10 +21,10 @@ from augsal_transforms.readouts.readouts import Readouts
 
 
 def check_options(*, config: Any, calibration: Any, gate: Any) -> None:
-    """Refuse options of an editor that have another type; ``None`` stands for a default.
+    """Refuse an editor's options if one has the wrong type; ``None`` stands for a default.
 
     Raises:
-        TypeError: If one has.
+        TypeError: If ``config``, ``calibration`` or ``gate`` is of another type.
     """
     if config is not None and not isinstance(config, EditConfig):
         raise TypeError(f"`config` must be an EditConfig, got {config!r}. Write `EditConfig(steps=1)`.")
@@ -116,21 +115,6 @@ def check_prompts(prompts: Any, images: Sequence[Tensor]) -> list[str]:
     if prompts is None:
         return [""] * len(images)
     return [to_caption(prompt, f"prompts[{n}]") for n, prompt in enumerate(one_each("prompts", prompts, images))]
-
-
-def check_seeds(seed: Any, images: Sequence[Tensor]) -> list[int]:
-    """One seed per image.
-
-    Raises:
-        TypeError: If ``seed`` is neither a whole number nor a list of them.
-        ValueError: If there is not one per image.
-    """
-    one_for_all = not isinstance(seed, (list, tuple, range))
-    seeds = [seed] * len(images) if one_for_all else one_each("seed", seed, images)
-    for value in [seed] if one_for_all else seeds:
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"`seed` must be a whole number or a list of them, one per image, got {value!r}.")
-    return [int(value) for value in seeds]
 
 
 def check_edits(edits: Any, images: Sequence[Any]) -> list[list[Edit]]:

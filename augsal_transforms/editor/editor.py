@@ -188,10 +188,11 @@ class SaliencyEditor:
         return [made[n] if n in made else unedited(*job) for n, job in enumerate(jobs)]
 
     def _analyse_batch(self, sources: list[Source]) -> list[ImageAnalysis]:
+        """Fig. 3 up to the region: encode, the source pass, and Eq. 8."""
         model, config, letterboxes = self.model, self.config, [source.letterbox for source in sources]
         images = [to_unit_range(source.image).to(model.device) for source in sources]
         fitted = torch.stack([letterbox.fit(image) for letterbox, image in zip(letterboxes, images, strict=True)])
-        with model.lock, read_properties(model, self.gate) as read_latent:
+        with read_properties(model, self.gate) as read_latent:
             latent = model.encode(fitted)  # Z
             context = model.encode_prompts([source.prompt for source in sources])
             noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
@@ -199,7 +200,7 @@ class SaliencyEditor:
             decoded = model.decode(latent)  # D(Z), once for all edits
         check_finite(cross_attention, decoded)
 
-        words = [model.locate_words(s.prompt, keep_stopwords=config.keep_stopwords) for s in sources]
+        words = [model.locate_words(source.prompt, keep_stopwords=config.keep_stopwords) for source in sources]
         saliency_map = torch.stack([source.fit_saliency_map(cross_attention) for source in sources])  # S
         regions, index = find_regions(cross_attention, saliency_map, words)  # M and i*, Eq. 8
         masks, latent_masks = draw_masks(regions, fitted, letterboxes, model.downsampling, config)
@@ -226,14 +227,15 @@ class SaliencyEditor:
         ]
 
     def _apply_batch(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
+        """Fig. 3 from the region on: edit the latent, the target pass with the injected region, decode, bound."""
         model, config, analyses = self.model, self.config, [analysis for analysis, _ in jobs]
         settings = self.calibration, config
         edited_latents = [e.edit_latent(a.latent, a.latent_mask, a.properties[None], *settings) for a, e in jobs]  # Z_E
-        weights = [edit.injection_weight(config) if analysis.word else 0.0 for analysis, edit in jobs]
-        with model.lock, read_properties(model, self.gate) as read_latent:
+        weights = [edit.injection_weight(config) if analysis.word else 0.0 for analysis, edit in jobs]  # of the token
+        with read_properties(model, self.gate) as read_latent:
             inserted = inserted_tokens(model, analyses, [edit.inserted_word for _, edit in jobs])
             output = denoise(model, config, analyses, torch.cat(edited_latents), inserted, weights)  # Z_out
-            residual = decode_residual(model, analyses, output)
+            residual = decode_residual(model, analyses, output)  # D(Z_out) − D(Z)
         readings = read_latent(output, torch.cat([analysis.latent_mask for analysis in analyses]))
         bounds = property_bounds(self.calibration.std, config.max_std)
         bounded = [

@@ -45,7 +45,7 @@ def source_pass(
     trajectory, maps = [], []
     for before, timestep in pairwise(timesteps):
         noisy = model.step(noisy, noise, before, timestep)
-        with record_cross_attention(model.unet, depth) as attention:
+        with model.lock, record_cross_attention(model.unet, depth) as attention:
             noise = model.predict_noise(noisy, timestep, context)
         trajectory.append((noisy, noise))
         maps.append(attention.average(latent.shape[-2] >> depth, latent.shape[-1] >> depth))
@@ -84,7 +84,7 @@ def target_pass(
     signal, _ = model.rates(timesteps[-1])
     target = trajectory[-1][0] + signal * (edited_latent - latent)
     cleaner = [latent, *(noisy for noisy, _ in trajectory)]
-    with inject_cross_attention(model.unet, inserted.to(model.unet.dtype), injection):
+    with model.lock, inject_cross_attention(model.unet, inserted.to(model.unet.dtype), injection):
         for k in reversed(range(len(trajectory))):
             noisy, source_noise = trajectory[k]
             target_noise = model.predict_noise(target, timesteps[k + 1], context)
@@ -118,16 +118,14 @@ def denoise(
     nodes = zip(*(a.trajectory for a in analyses), strict=True)
     trajectory = [(torch.cat([z for z, _ in node]), torch.cat([e for _, e in node])) for node in nodes]
     token_map = latent_mask * torch.tensor(injection).to(latent)[:, None, None, None]
-    with model.lock:
-        target = target_pass(model, config, latent, edited_latent, context, trajectory, inserted, token_map)
+    target = target_pass(model, config, latent, edited_latent, context, trajectory, inserted, token_map)
     denoised = edited_latent + latent_mask * config.guidance * (target - edited_latent)
     return torch.where(latent_mask > 0, denoised, latent)
 
 
 def decode_residual(model: DiffusionModel, analyses: list[ImageAnalysis], output: Tensor) -> Tensor:
     """D(Z_out) − D(Z), the change of the image, (B, 3, H', W') in units of [0, 1]."""
-    with model.lock:
-        residual = model.decode(output) - torch.cat([analysis.decoded for analysis in analyses])
+    residual = model.decode(output) - torch.cat([analysis.decoded for analysis in analyses])
     check_finite(residual)
     return residual
 

@@ -66,10 +66,10 @@ class JobReader:
     depth: int
 
     def read_all(self, names: Iterable[str]) -> Iterator[tuple[str, Job | Exception]]:
-        """Every image as a job, or the error that it costs itself by.
+        """Every image as a job, or the error for which it is left out.
 
         Raises:
-            Exception: An error of the disk or the system, which the next image would raise as well.
+            Exception: An error of the disk or the system; the next image would raise it too.
         """
         pool, rest, total = ThreadPoolExecutor(THREADS), iter(names), 0
         ahead = deque[tuple[str, int, Future[Job]]]()

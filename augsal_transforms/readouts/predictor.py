@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
-from augsal_transforms.diffusion.batching import Batches, one_each, seeded_noise
+from augsal_transforms.diffusion.batching import Batches, check_seeds, seeded_noise
 from augsal_transforms.diffusion.hub import locate_model
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images
 from augsal_transforms.diffusion.loading import find_device, load_model
-from augsal_transforms.diffusion.model import DiffusionModel
+from augsal_transforms.diffusion.model import DiffusionModel, check_finite
 from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.readouts import Readouts, load_readouts, save_readouts
@@ -68,6 +68,7 @@ class SaliencyPredictor:
             device: Device of a model that is loaded here.
 
         Raises:
+            TypeError: If ``name`` or ``editor`` is of another type.
             FileNotFoundError: If there are no readouts, or no such model.
             ValueError: If they are broken, or were trained on another model.
         """
@@ -76,8 +77,10 @@ class SaliencyPredictor:
             model_name = editor or trained_on
             place = find_device(device)  # before anything is fetched
             model = load_model(locate_model(model_name), device=place, dtype=torch.float32)
-        else:
+        elif isinstance(getattr(editor, "model", None), DiffusionModel):
             model, model_name = editor.model, editor.name
+        else:
+            raise TypeError(f"`editor` must be a SaliencyEditor, the name of a model or None, got {editor!r}.")
         return cls(model, readouts.to(model.device), model_name, str(name))
 
     def __post_init__(self) -> None:
@@ -105,17 +108,12 @@ class SaliencyPredictor:
             A map (1, H, W) float32 per image at its own size and on its device, scaled to a maximum of 1.
         """
         images = check_images(images)
-        seeds = one_each("seed", [seed] * len(images) if isinstance(seed, int) else seed, images)
         plan = (self.model.resolution, self.model.multiple)
         letterboxes = [Letterbox.plan((image.shape[-2], image.shape[-1]), *plan) for image in images]
-        jobs = list(zip(images, seeds, letterboxes, strict=True))
+        jobs = list(zip(images, check_seeds(seed, images), letterboxes, strict=True))
         return self.batches.run(self._predict_batch, jobs, [letterbox.outer for letterbox in letterboxes])
 
     def _predict_batch(self, jobs: list[tuple[Tensor, int, Letterbox]]) -> list[Tensor]:
-        with self.model.lock:
-            return self._predict_locked(jobs)
-
-    def _predict_locked(self, jobs: list[tuple[Tensor, int, Letterbox]]) -> list[Tensor]:
         model, config = self.model, self.readouts.config
         placed = torch.stack([letterbox.fit(to_unit_range(image).to(model.device)) for image, _, letterbox in jobs])
         latent = model.encode(placed)
@@ -123,6 +121,7 @@ class SaliencyPredictor:
         context = model.empty_prompt.expand(len(jobs), -1, -1)
         taps, time_embedding = decoder_features(model, latent, noise, context, config.noise_level)
         saliency = self.readouts.saliency(*self.readouts.aggregate(taps, time_embedding, latent))
+        check_finite(saliency)
         smooth = upsample(saliency, (placed.shape[-2], placed.shape[-1]), config.blur)
         maps = []
         for placed_map, (image, _, letterbox) in zip(smooth, jobs, strict=True):

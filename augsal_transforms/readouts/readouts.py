@@ -156,11 +156,14 @@ def load_readouts(name: str | Path) -> tuple[Readouts, str]:
         name: ``"bundled"`` (on the bundled editor; they never saw a photograph) or a folder.
 
     Raises:
+        TypeError: If ``name`` is no string or path.
         FileNotFoundError: If there are none.
         ValueError: If their files are broken.
     """
-    folder = files("augsal_transforms") / "assets" / "readouts" if name == "bundled" else Path(name).expanduser()
-    folder = Path(str(folder))
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(f"`name` must be 'bundled' or a folder of readouts, got {type(name).__name__}.")
+    bundled = str(files("augsal_transforms") / "assets" / "readouts")
+    folder = Path(bundled if name == "bundled" else os.path.expanduser(name))  # noqa: PTH111 - as in `locate_model`
     if not os.path.lexists(folder / WEIGHTS):
         raise FileNotFoundError(
             f"{folder} has no {WEIGHTS}. Give 'bundled' or a folder that `augsal train-readouts --out` wrote."

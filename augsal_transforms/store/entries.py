@@ -34,23 +34,15 @@ class EditEntry:
 
 
 @dataclass(frozen=True)
-class ImageEdit:
+class ImageEdit(EditEntry):
     """An edit in a store of an image at hand; ``load`` reads it.
 
     Attributes:
-        kind: Its kind.
-        color: The target colour's name, or "".
-        alpha: The editing strength asked for.
-        path: The record.
         image: The original, (3, H, W).
         image_hash: ``image_hash`` of the original.
     """
 
-    kind: str
-    color: str
-    alpha: float
-    path: Path
-    image: Tensor = field(repr=False)
+    image: Tensor = field(repr=False, compare=False)
     image_hash: str = field(repr=False)
 
     def load(self) -> EditedImage:
@@ -84,7 +76,7 @@ def to_entry(path: Path) -> EditEntry:
     return EditEntry(match[1], match[2] or "", int(match[3]) / 1000, path)
 
 
-T = TypeVar("T", EditEntry, ImageEdit)
+T = TypeVar("T", bound=EditEntry)
 
 
 def draw_edit(edits: Sequence[T], generator: torch.Generator) -> T:

@@ -1,13 +1,16 @@
-"""Identity of an editor: everything in it that decides the pixels of an edit, and what a record says beside that."""
+"""Identity of an editor: everything in it that affects the pixels of an edit. And its description in records."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from augsal_transforms.diffusion.weights import check_file
 
 if TYPE_CHECKING:
     from augsal_transforms.config import EditConfig
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from augsal_transforms.readouts.readouts import Readouts
 
 _SAMPLES, _SAMPLE = 64, 4096  # number of samples of a weight file, and bytes of each
+_CARD = 1 << 16  # bytes of a model's card that are read; its licence stands at the beginning
 # The values that a key leaves out: the defaults of EditConfig when schema 2 began. They stay as they are when a
 # default changes, or one key would name the edits of both defaults. A later field is left out at its first default.
 _LEFT_OUT: dict[str, Any] = {
@@ -23,7 +27,7 @@ _LEFT_OUT: dict[str, Any] = {
     **{"color_injection": 0.9, "guidance": 1.0, "max_std": 2.0, "decode": "full"},
 }
 _FOREIGN = {"Thumbs.db", "desktop.ini"}  # files that a file browser leaves in a model's folder
-_NOT_IN_KEYS = {"batch_size"}  # decides the time that an edit takes
+_NOT_IN_KEYS = {"batch_size"}  # affects the time that an edit takes, and not its pixels
 
 
 def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
@@ -104,8 +108,11 @@ def describe(editor: SaliencyEditor) -> dict[str, Any]:
 def _licence(editor: SaliencyEditor) -> str:
     if editor.name == "bundled":
         return "Apache-2.0"
-    card = editor.model.folder / "README.md"
-    text = card.read_text(encoding="utf-8", errors="replace") if card.exists() else ""
+    card, text = editor.model.folder / "README.md", ""
+    with suppress(ValueError, OSError):  # no card, a pipe, or a link out of the folder
+        check_file(card, editor.model.folder)
+        with card.open("rb") as file:
+            text = file.read(_CARD).decode("utf-8", "replace")
     stated = re.search(r"^license:\s*(\S+)", text, re.MULTILINE)
     return stated[1] if stated else "CreativeML OpenRAIL-M" if editor.name == "sd-v1-5" else "see the model's card"
 

@@ -9,7 +9,8 @@ import torch
 from helpers.pictures import blob, picture
 
 from augsal_transforms import Brightness, Contrast, EditConfig, SaliencyEditor
-from augsal_transforms.editor.checks import check_edits, check_prompts, check_saliency_maps, check_seeds
+from augsal_transforms.diffusion.batching import check_seeds
+from augsal_transforms.editor.checks import check_edits, check_prompts, check_saliency_maps
 
 IMAGE = torch.zeros(3, 4, 6)
 

@@ -1,6 +1,9 @@
 """One editor for many threads: every call gives what it gives alone, to the bit."""
 
+import multiprocessing
+import os
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -80,3 +83,34 @@ def test_measuring_a_model_beside_edits_changes_neither(editor, calls):
         edits = [pool.submit(calls[0]) for _ in range(8)]
         assert all(all(map(torch.equal, future.result(), expected)) for future in edits)
     assert torch.equal(measured.result(), alone)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_is_forked_while_a_thread_edits_can_edit(calls):
+    """A data loader's worker: the thread is not there to give the lock back, and the networks must be as found."""
+    expected, stop = calls[0](), threading.Event()
+
+    def edit_on():
+        while not stop.is_set():
+            calls[0]()
+
+    def edit_in_child(answer):
+        answer.put(all(map(torch.equal, calls[0](), expected)))
+
+    thread = threading.Thread(target=edit_on)
+    thread.start()
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    children = [context.Process(target=edit_in_child, args=(answers,)) for _ in range(4)]
+    try:
+        for child in children:
+            child.start()
+            child.join(60)
+            assert child.exitcode == 0
+            assert answers.get()
+    finally:
+        stop.set()
+        thread.join()
+        for child in children:
+            if child.pid:  # it was started
+                child.kill()

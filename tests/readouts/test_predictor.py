@@ -2,7 +2,9 @@ import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -45,6 +47,24 @@ def test_neither_order_nor_company_changes_a_map_but_the_seed_does(predictor):
     assert not torch.allclose(together[0], predictor.predict([first], seed=1)[0], atol=1e-4)
 
 
+def test_seeds_are_those_that_the_editor_takes(predictor):
+    (expected,) = predictor.predict([picture(64, 64)], seed=2)
+    for seed in (np.int64(2), [2], range(2, 3)):
+        assert torch.equal(predictor.predict([picture(64, 64)], seed=seed)[0], expected)
+    for seed in (True, 2.0, "2", [None]):
+        with pytest.raises(TypeError, match="`seed` must be a whole number"):
+            predictor.predict([picture(64, 64)], seed=seed)
+
+
+def test_a_map_that_is_not_finite_is_refused(predictor):
+    """As from features that overflow in half precision: NaN scaled to a maximum of 1 would be NaN."""
+    broken = replace(predictor, readouts=deepcopy(predictor.readouts))
+    with torch.no_grad():
+        broken.readouts.saliency.out.bias.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        broken.predict([picture(64, 64)])
+
+
 def test_readouts_survive_saving(predictor, tmp_path):
     predictor.save(tmp_path)
     loaded = SaliencyPredictor.from_pretrained(tmp_path, editor=predictor.model_name)
@@ -69,8 +89,19 @@ def test_readouts_of_one_editor_refuse_another(predictor, sd2_folder, tmp_path):
 
 
 def test_a_folder_without_readouts_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="augsal train-readouts --out"):
-        SaliencyPredictor.from_pretrained(tmp_path)
+    for name in (tmp_path, "~nobody/x", ""):
+        with pytest.raises(FileNotFoundError, match="augsal train-readouts --out"):
+            SaliencyPredictor.from_pretrained(name)
+
+
+def test_names_of_another_type_are_refused(predictor, tmp_path):
+    predictor.save(tmp_path)
+    for name in (None, 3, b"bundled"):
+        with pytest.raises(TypeError, match="`name` must be"):
+            SaliencyPredictor.from_pretrained(name)
+    for editor in (3, predictor.readouts):
+        with pytest.raises(TypeError, match="`editor` must be a SaliencyEditor"):
+            SaliencyPredictor.from_pretrained(tmp_path, editor=editor)
 
 
 def test_a_retrained_unet_is_another_editor(predictor, tmp_path):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import shutil
 
 import torch
@@ -36,6 +37,19 @@ def test_a_record_names_the_licence_of_the_weights(bundled, editor):
     assert describe(bundled)["licence"] == "Apache-2.0"
     assert describe(editor)["licence"] == "see the model's card"
     assert describe(bundled)["versions"]["torch"] in torch.__version__
+
+
+def test_a_models_card_is_read_where_it_is_a_file_of_the_models_folder(sd1_folder, tmp_path):
+    copy = SaliencyEditor.from_pretrained(str(shutil.copytree(sd1_folder, tmp_path / "model")))
+    card, elsewhere = tmp_path / "model" / "README.md", tmp_path / "card"
+    card.write_bytes(b"---\nlicense: mit\n---\n\xff")
+    assert describe(copy)["licence"] == "mit"
+    card.rename(elsewhere)
+    card.symlink_to(elsewhere)
+    assert describe(copy)["licence"] == "see the model's card"
+    card.unlink()
+    os.mkfifo(card)  # which would be waited for
+    assert describe(copy)["licence"] == "see the model's card"
 
 
 def test_the_identity_of_an_editor_never_changes_by_accident(editor):
