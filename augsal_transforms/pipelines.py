@@ -23,6 +23,7 @@ GRID = 32  # cells a side on which two pictures are compared
 # Similarity below which two pipelines move a picture differently. Cutting 3 % off each side leaves 0.90, resampling to
 # 30 × 40 by the nearest neighbour 0.95, other pipelines that agree 0.98 and more.
 SIMILARITY = 0.93
+MOST_BLURS = 64
 _FIELDS = "##.#...# #......# #..##... #####.## #...#.#. .#.#.### #.#...#. #####..."
 _COLORS = (230, 120, 40), (30, 100, 180)  # far from black, white and grey, so that every photometric transform shows
 
@@ -135,7 +136,7 @@ def _image_board(like: Any, inverted: bool) -> Any:
     board = torch.lerp(colors[0], colors[1], _board(size, inverted)).round()
     is_float = not isinstance(like, PIL.Image.Image) and "float" in str(like.dtype)
     if is_float:
-        wanted = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like[:0]).dtype
+        wanted = like.dtype if isinstance(like, Tensor) else getattr(torch, like.dtype.name, torch.float64)
         return image_like((board / 255).to(wanted), like)
     return image_like(board.to(torch.uint8), like)
 
@@ -158,9 +159,11 @@ def _scale_of(values: Any) -> float:
     if name in ("uint8", "uint16", "bool"):
         return {"uint8": 255.0, "uint16": 65535.0, "bool": 1.0}[name]
     highest = float(values.max())
+    kind = getattr(torch, name, torch.float64)
+    most = (torch.finfo(kind) if kind.is_floating_point else torch.iinfo(kind)).max  # 32,767 for int16
     for scale in (1.0, 255.0, 65535.0):
         if scale / 16 < highest <= scale:
-            return scale
+            return min(scale, float(most))
     return max(highest, 1.0)
 
 
@@ -171,15 +174,17 @@ def _are_equal(first: Any, second: Any) -> bool:
         return False
     for one, other in zip(ours, theirs, strict=True):
         if _is_comparable(one) and _is_comparable(other):
-            ours_here, theirs_here = (np.asarray(x.cpu() if isinstance(x, Tensor) else x) for x in (one, other))
+            ours_here, theirs_here = (
+                np.asarray(x.detach().cpu().double() if isinstance(x, Tensor) else x) for x in (one, other)
+            )
             if ours_here.shape != theirs_here.shape or not np.array_equal(ours_here, theirs_here, equal_nan=True):
                 return False
     return True
 
 
 def _is_comparable(value: Any) -> bool:
-    return isinstance(value, (Tensor, np.ndarray, PIL.Image.Image, int, float)) and "bfloat" not in str(
-        getattr(value, "dtype", "")
+    return isinstance(value, (np.ndarray, PIL.Image.Image, int, float)) or (
+        isinstance(value, Tensor) and not value.is_complex()
     )
 
 
@@ -207,7 +212,8 @@ def _to_grid(picture: Any) -> Tensor | None:
     array = array[0] if array.ndim == 4 else array
     if array.shape[-1] <= 4 < array.shape[0]:
         array = array.movedim(-1, 0)
-    return F.adaptive_avg_pool2d(array[None].nan_to_num(), GRID)[0]
+    mode = "area" if min(array.shape[-2:]) >= GRID else "bilinear"  # one that has fewer pixels than cells is enlarged
+    return F.interpolate(array[None].nan_to_num(), (GRID, GRID), mode=mode)[0]
 
 
 def _similarity(first: Tensor | None, second: Tensor | None) -> float:
@@ -222,4 +228,22 @@ def _similarity(first: Tensor | None, second: Tensor | None) -> float:
         shown &= F.max_pool2d(hidden, 5, 1, 2)[0, 0] == 0  # without the cells at its edge, which show a part
     if shown.float().mean() < 0.1:
         return 1.0
-    return F.cosine_similarity(first[shown], second[shown], dim=0).abs().item()
+    first, second = first * shown, second * shown
+    pairs = (first, second), (_as_soft(first, second), _as_soft(second, first))
+    return max(F.cosine_similarity(one[shown], other[shown], dim=0).abs().item() for one, other in pairs)
+
+
+def _as_soft(change: Tensor, other: Tensor) -> Tensor:
+    """A change blurred until it is as soft as another: a pipeline may blur a picture, or make it coarse."""
+    kernel = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=change.dtype)[None, None] / 16
+    for _ in range(MOST_BLURS):
+        if _sharpness(change) <= 1.3 * _sharpness(other):
+            break
+        change = F.conv2d(F.pad(change[None, None], (1, 1, 1, 1), "replicate"), kernel)[0, 0]
+    return change
+
+
+def _sharpness(change: Tensor) -> float:
+    """Squared differences of neighbours, as a share of a change's energy."""
+    steps = change.diff(dim=0).square().mean() + change.diff(dim=1).square().mean()
+    return float(steps / change.square().mean().clamp(min=1e-12))
