@@ -136,7 +136,7 @@ def _image_board(like: Any, inverted: bool) -> Any:
     board = torch.lerp(colors[0], colors[1], _board(size, inverted)).round()
     is_float = not isinstance(like, PIL.Image.Image) and "float" in str(like.dtype)
     if is_float:
-        wanted = like.dtype if isinstance(like, Tensor) else torch.from_numpy(like[:0]).dtype
+        wanted = like.dtype if isinstance(like, Tensor) else getattr(torch, like.dtype.name, torch.float64)
         return image_like((board / 255).to(wanted), like)
     return image_like(board.to(torch.uint8), like)
 
@@ -159,9 +159,11 @@ def _scale_of(values: Any) -> float:
     if name in ("uint8", "uint16", "bool"):
         return {"uint8": 255.0, "uint16": 65535.0, "bool": 1.0}[name]
     highest = float(values.max())
+    kind = getattr(torch, name, torch.float64)
+    most = (torch.finfo(kind) if kind.is_floating_point else torch.iinfo(kind)).max  # 32,767 for int16
     for scale in (1.0, 255.0, 65535.0):
         if scale / 16 < highest <= scale:
-            return scale
+            return min(scale, float(most))
     return max(highest, 1.0)
 
 
@@ -172,15 +174,17 @@ def _are_equal(first: Any, second: Any) -> bool:
         return False
     for one, other in zip(ours, theirs, strict=True):
         if _is_comparable(one) and _is_comparable(other):
-            ours_here, theirs_here = (np.asarray(x.cpu() if isinstance(x, Tensor) else x) for x in (one, other))
+            ours_here, theirs_here = (
+                np.asarray(x.detach().cpu().double() if isinstance(x, Tensor) else x) for x in (one, other)
+            )
             if ours_here.shape != theirs_here.shape or not np.array_equal(ours_here, theirs_here, equal_nan=True):
                 return False
     return True
 
 
 def _is_comparable(value: Any) -> bool:
-    return isinstance(value, (Tensor, np.ndarray, PIL.Image.Image, int, float)) and "bfloat" not in str(
-        getattr(value, "dtype", "")
+    return isinstance(value, (np.ndarray, PIL.Image.Image, int, float)) or (
+        isinstance(value, Tensor) and not value.is_complex()
     )
 
 
@@ -208,7 +212,8 @@ def _to_grid(picture: Any) -> Tensor | None:
     array = array[0] if array.ndim == 4 else array
     if array.shape[-1] <= 4 < array.shape[0]:
         array = array.movedim(-1, 0)
-    return F.adaptive_avg_pool2d(array[None].nan_to_num(), GRID)[0]
+    mode = "area" if min(array.shape[-2:]) >= GRID else "bilinear"  # one that has fewer pixels than cells is enlarged
+    return F.interpolate(array[None].nan_to_num(), (GRID, GRID), mode=mode)[0]
 
 
 def _similarity(first: Tensor | None, second: Tensor | None) -> float:

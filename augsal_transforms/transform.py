@@ -113,8 +113,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         self.seed = None if seed is None else check_integer("seed", seed)
         self.keys = SampleKeys.of(keys)
         self._source: LiveEdits | StoreEdits = StoreEdits(store) if editor is None else LiveEdits(editor, edits)
-        self._calls, self._lock = 0, OwnLock()
-        self._epoch, self._tally = SharedNumbers(), Tally()
+        self._calls, self._lock, self._epoch, self._tally = 0, OwnLock(), SharedNumbers(), Tally()
 
     def extra_repr(self) -> str:
         """The arguments, for ``print``."""
@@ -173,14 +172,15 @@ class SaliencyDiffusionAugment(v2.Transform):
         Returns:
             The batch with the same keys as a sample, each of length B, the pictures on the images' device.
         """
+        if not isinstance(batch, Mapping):
+            raise TypeError(f"`batch` must be a dict of collated values, got {describe_sample(batch)}. Give it names.")
         names = self.keys if keys is None else SampleKeys.of(keys)
         columns = names.read(batch)
         needed = ["image"] if self.predictor else ["image", "saliency_map"]
         if lacking := [role for role in needed if role not in columns]:
             raise TypeError(f"`batch` must have {names.describe()}, lacks {', '.join(lacking)}.")
         added = torch.utils.data.default_collate(self.augment_rows(split_batch(columns), names))
-        device = columns["image"].device
-        moved = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in added.items()}
+        moved = {k: v.to(columns["image"].device) if isinstance(v, Tensor) else v for k, v in added.items()}
         # Collation drops the types by which later v2 transforms know what to do with a picture.
         return dict(names.write(batch, {k: PICTURES[k](v) if k in PICTURES else v for k, v in moved.items()}))
 

@@ -89,6 +89,8 @@ def test_an_edited_sample_of_a_pipeline_of_its_own(store):
         (lambda image: np.array(image)[:, :: np.random.choice([-1, 1])], None),
         (lambda image: image.rotate(90, expand=True) if random.random() < 0.3 else image, v1.ToTensor()),
         (v1.RandAugment(), None),
+        (v1.RandomHorizontalFlip(1.0), v1.Compose([v1.ToTensor(), v1.GaussianBlur(15, 4.0)])),
+        (v1.CenterCrop(24), v1.Resize((6, 6))),
     ],
 )
 def test_pipelines_that_move_image_and_map_differently_are_refused(store, image_transform, saliency_transform):
@@ -111,6 +113,8 @@ def test_pipelines_that_move_image_and_map_differently_are_refused(store, image_
         (v1.ToTensor(), v1.Compose([v1.GaussianBlur(9, (1.5, 1.5)), v1.ToTensor()])),  # a map of fixations is blurred
         (v1.GaussianBlur(9, (1.5, 1.5)), v1.ToTensor()),
         (None, v1.Resize((14, 14))),  # the patches of a vision transformer
+        (v1.ToTensor(), v1.Compose([v1.ToTensor(), v1.GaussianBlur(15, 4.0)])),
+        (v1.Resize((64, 80)), v1.Compose([v1.Resize((8, 10)), v1.ToTensor()])),
     ],
 )
 def test_pipelines_that_agree_pass(store, image_transform, saliency_transform):
@@ -126,6 +130,7 @@ NUMPY, TORCH = np.random.default_rng(0), torch.Generator()
         lambda picture: picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT) if NUMPY.random() < 0.5 else picture,
         lambda picture: v1.ToTensor()(picture) * torch.rand((), generator=TORCH),
         lambda picture: np.asarray(picture) + random.Random().random(),
+        lambda picture: (v1.ToTensor()(picture) + NUMPY.random() / 8).bfloat16(),
     ],
 )
 def test_pipelines_with_a_generator_of_their_own_are_refused(store, transform):
@@ -209,6 +214,11 @@ SCALES = {
     "float64": (to_array("float64", 1), 1),
     "float up to 200": (to_array("float32", 200), 255),
     "float up to 1000": (to_array("float32", 1000), 1000),
+    "int8": (to_array("int8", 100), 127),
+    "int16": (to_array("int16", 20000), 32767),
+    "float16 up to 50,000": (to_array("float16", 50000), 65504),
+    "long double": (to_array("longdouble", 1), 1),
+    "int16 tensor": (lambda field: (field * 20000).to(torch.int16), 32767),
     "tensor": (lambda field: field, 1),
     "tensor (H, W)": (lambda field: field[0].double(), 1),
     "8-bit tensor of 3 channels": (lambda field: (field * 255).byte().repeat(3, 1, 1), 255),
@@ -245,6 +255,7 @@ def test_the_mask_has_the_size_of_its_map(store):
         lambda image: image / 255,
         lambda image: image.permute(1, 2, 0).numpy(),
         lambda image: to_pil_image(image).convert("L"),
+        lambda image: (image / 255).permute(1, 2, 0).numpy().astype(np.float16),
     ],
 )
 def test_both_images_come_in_the_kind_that_was_given(store, make_image):

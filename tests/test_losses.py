@@ -345,7 +345,8 @@ def test_any_prediction_gives_a_finite_loss_or_an_error_that_names_it(dtype, sha
         values.view(-1)[0] = special
     values = values.nan_to_num(0, 0).to(dtype) if not dtype.is_floating_point else values.to(dtype)
     other = values.clone().nan_to_num(0.5).float().clamp(0, 1)
-    inside = values.numel() and bool(((values >= 0) & (values <= 1 + 1e-3)).all())
+    highest = 1.0078125 if dtype == torch.bfloat16 else 1 + 1e-3
+    inside = values.numel() and bool(((values >= -1e-6) & (values <= highest)).all())
     right_shape = shape in [(2, 1, 4, 4), (2, 4, 4), (1, 1, 1, 1)]
     for loss in (MaskedEditingLoss(), SaliencyLoss()):
         arguments = (values, other, torch.ones_like(other)) if isinstance(loss, MaskedEditingLoss) else (values, other)
@@ -391,3 +392,16 @@ def test_a_base_loss_that_is_no_scalar_tensor_is_refused(base, supervise):
 def test_the_class_of_a_loss_is_refused():
     with pytest.raises(TypeError, match="got the class BCELoss; make an object of it"):
         AugmentedSaliencyLoss(nn.BCELoss)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(-1e-7, torch.float32), (1 + 1e-6, torch.float64), (1.0005, torch.float16), (1.0078125, torch.bfloat16)],
+)
+def test_values_that_rounding_left_beside_the_range_are_taken_for_its_end(value, dtype):
+    values = torch.tensor([[[0.2, 0.4], [0.6, value]]], dtype=dtype)
+    exact, mask = values.clamp(0, 1), torch.ones_like(values)
+    rounded = MaskedEditingLoss()(values, values, mask)
+    assert rounded.item() == pytest.approx(MaskedEditingLoss()(exact, exact, mask).item(), abs=0.03)
+    # −1e-7 beside a prediction of 0 would be the logarithm of a negative number.
+    assert SaliencyLoss()(exact, values).item() == pytest.approx(SaliencyLoss()(exact, exact).item(), abs=1e-3)

@@ -432,6 +432,10 @@ def test_a_batch_on_the_gpu_is_edited_there(sd1_folder):
 def test_a_batch_without_maps_is_refused(augment):
     with pytest.raises(TypeError, match="lacks saliency_map"):
         augment.batch({"image": torch.rand(2, 3, 8, 8)})
+    pair = torch.rand(2, 3, 8, 8), torch.rand(2, 1, 8, 8)
+    for wrong in (pair, list(pair), [{"image": pair[0]}], pair[0]):
+        with pytest.raises(TypeError, match="`batch` must be a dict of collated values, got"):
+            augment.batch(wrong)
 
 
 def test_one_bad_sample_of_a_batch_costs_one_sample(editor, monkeypatch):

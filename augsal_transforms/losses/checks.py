@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-TOLERANCE = 1e-3  # above 1, for rounding; below 0 there is none, because logarithms are taken
+TOLERANCE = 1e-3  # above 1, for rounding; in bfloat16 one step above 1 is more, 0.008
+BELOW = 1e-6  # below 0, for the rounding of filters; taken for 0 before logarithms
 OVERSHOOT = 0.15  # a bicubic resize leaves [0, 1] by this much at most
 
 _OVERSHOOT_REMEDY = "Resize it bilinearly, or clamp it to [0, 1] after the resize"
@@ -71,7 +72,8 @@ class UnitRange:
         low, high = (bound.item() for bound in chosen.to(torch.promote_types(chosen.dtype, torch.float32)).aminmax())
         if low != low:
             raise ValueError(f"`{name}` must lie in [0, 1], got NaN. Look for the first layer whose output is NaN.")
-        if low < 0 or high > 1 + TOLERANCE:
+        above = max(TOLERANCE, torch.finfo(values.dtype).eps if values.is_floating_point() else 0)
+        if low < -BELOW or high > 1 + above:
             overshoots = low > -OVERSHOOT and high < 1 + OVERSHOOT
             raise ValueError(
                 f"`{name}` must lie in [0, 1], got values in [{low:.4g}, {high:.4g}]. "

@@ -67,5 +67,5 @@ class SaliencyLoss(nn.Module):
 
 
 def _distribution(maps: Tensor) -> Tensor:
-    flat = flatten_maps(maps)
+    flat = flatten_maps(maps).clamp(min=0)
     return flat / flat.sum(1, keepdim=True).clamp(min=EPSILON)
