@@ -40,7 +40,8 @@ def parse_edits(text: str, option: str = "--kinds", values: Mapping[str, str | N
         if module:
             _import(module, option)
         if kind not in KINDS:
-            raise ValueError(f"{option} must be among {', '.join(KINDS)}, got {kind!r}.")
+            own = "A kind of your own is named with its module, as in my_module:my_kind."
+            raise ValueError(f"{option} must be among {', '.join(KINDS)}, got {kind!r}. {own}")
         if kind in named:
             raise ValueError(f"{option} names {kind!r} twice. Give one α or one low:high range for each kind.")
         named[kind] = value

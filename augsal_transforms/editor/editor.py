@@ -27,6 +27,7 @@ from augsal_transforms.editor.checks import check_analyses, check_edits, check_o
 from augsal_transforms.editor.composite import bounded_edit
 from augsal_transforms.editor.constraint import property_bounds
 from augsal_transforms.editor.edits import Edit
+from augsal_transforms.editor.kinds import edit_latent
 from augsal_transforms.editor.passes import check_attention_size, decode_residual, denoise, inserted_tokens, source_pass
 from augsal_transforms.editor.region import draw_masks, find_regions
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, edited, unedited
@@ -227,8 +228,9 @@ class SaliencyEditor:
 
     def _apply_batch(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
         model, config, analyses = self.model, self.config, [analysis for analysis, _ in jobs]
-        settings = self.calibration, config
-        edited_latents = [e.edit_latent(a.latent, a.latent_mask, a.properties[None], *settings) for a, e in jobs]  # Z_E
+        edited_latents = [
+            edit_latent(e, (a.latent, a.latent_mask, a.properties[None]), self.calibration, config) for a, e in jobs
+        ]  # Z_E
         weights = [edit.injection_weight(config) if analysis.word else 0.0 for analysis, edit in jobs]
         with model.lock, read_properties(model, self.gate) as read_latent:
             inserted = inserted_tokens(model, analyses, [edit.inserted_word for _, edit in jobs])

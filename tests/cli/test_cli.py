@@ -58,7 +58,7 @@ def test_edit_speaks_json(photo, sd1_folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--kind", "blur"], "--kind must be among contrast, brightness, color"),
+        (["--kind", "blur"], "A kind of your own is named with its module, as in my_module:"),
         (["--alpha", "-3"], "--contrast: `alpha` of Contrast"),
         (["--saliency-map", "absent.png"], "absent.png is not a readable image"),
         (["--editor", "nowhere"], "--editor: `name` must be 'bundled'"),
