@@ -46,8 +46,12 @@ def parse_edits(
         if module:
             _import(module, option)
         if kind not in KINDS:
-            named_in = f" The module {module!r} defines no kind of this name." if module else ""
-            raise ValueError(f"{option} must be among {', '.join(KINDS)}, got {kind!r}.{named_in}")
+            advice = (
+                f"The module {module!r} defines no kind of this name."
+                if module
+                else "A kind of your own is named with its module, as in my_module:my_kind."
+            )
+            raise ValueError(f"{option} must be among {', '.join(KINDS)}, got {kind!r}. {advice}")
         if kind in named:
             raise ValueError(f"{option} names {kind!r} twice. Give one α or one low:high range for each kind.")
         named[kind] = value

@@ -27,6 +27,7 @@ STOPWORDS = frozenset(
         "looking watching eating playing using"
     ).split(" ")
 )
+LONGEST = 4096  # characters of a caption that are looked at: far more than fill a context, and a page is read fast
 MARK = "\u0300"  # stands for every combining mark while words are searched
 
 
@@ -47,6 +48,7 @@ class Word:
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> Any:
     """Token ids padded to the context length, with each token's characters; longer prompts are cut."""
+    prompts = [prompt[:LONGEST] for prompt in prompts]
     return tokenizer(prompts, padding="max_length", truncation=True, return_offsets_mapping=True)
 
 
@@ -76,6 +78,7 @@ def locate_words(tokenizer: PreTrainedTokenizerBase, prompt: str, *, keep_stopwo
         prompt: The caption.
         keep_stopwords: Whether words such as "a", "the" and "on" count too.
     """
+    prompt = prompt[:LONGEST]
     offsets = tokenize(tokenizer, [prompt])["offset_mapping"][0]
     words = []
     for first, end in find_words(prompt):

@@ -27,6 +27,7 @@ from augsal_transforms.editor.checks import check_analyses, check_edits, check_o
 from augsal_transforms.editor.composite import bounded_edit
 from augsal_transforms.editor.constraint import property_bounds
 from augsal_transforms.editor.edits import Edit
+from augsal_transforms.editor.kinds import edit_latent
 from augsal_transforms.editor.passes import check_attention_size, decode_residual, denoise, inserted_tokens, source_pass
 from augsal_transforms.editor.region import draw_masks, find_regions
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, edited, unedited
@@ -108,8 +109,7 @@ class SaliencyEditor:
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process loads the model itself; its weights do not travel through pickles, the gate's few do.
         options = {"device": str(self.model.device), "dtype": self.model.unet.dtype, "compile": self.model.compiled}
-        calibration = self.calibration.to(torch.device("cpu"))
-        options |= {"config": self.config, "calibration": calibration, "gate": self.gate}
+        options |= {"config": self.config, "calibration": self.calibration.to(torch.device("cpu")), "gate": self.gate}
         return _reload, (str(self.model.folder), self.name, options)
 
     @cached_property
@@ -230,11 +230,11 @@ class SaliencyEditor:
         """Fig. 3 from the region on: edit the latent, the target pass with the injected region, decode, bound."""
         model, config, analyses = self.model, self.config, [analysis for analysis, _ in jobs]
         settings = self.calibration, config
-        edited_latents = [e.edit_latent(a.latent, a.latent_mask, a.properties[None], *settings) for a, e in jobs]  # Z_E
+        edited_latents = [edit_latent(e, a.latent, a.latent_mask, a.properties[None], *settings) for a, e in jobs]
         weights = [edit.injection_weight(config) if analysis.word else 0.0 for analysis, edit in jobs]  # of the token
         with read_properties(model, self.gate) as read_latent:
             inserted = inserted_tokens(model, analyses, [edit.inserted_word for _, edit in jobs])
-            output = denoise(model, config, analyses, torch.cat(edited_latents), inserted, weights)  # Z_out
+            output = denoise(model, config, analyses, torch.cat(edited_latents), inserted, weights)  # Z_E → Z_out
             residual = decode_residual(model, analyses, output)  # D(Z_out) − D(Z)
         readings = read_latent(output, torch.cat([analysis.latent_mask for analysis in analyses]))
         bounds = property_bounds(self.calibration.std, config.max_std)

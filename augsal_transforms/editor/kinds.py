@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -48,7 +48,7 @@ class Edit(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         name, kind = cls.__name__, vars(cls).get("kind")
-        lacking = [needed for needed in ("identity", "alpha_range", "alpha_span") if not hasattr(cls, needed)]
+        lacking = [needed for needed in ("identity", "alpha_range", "alpha_span", "alpha") if not hasattr(cls, needed)]
         if kind is None or lacking:
             raise TypeError(f"`{name}` must set {', '.join(f'`{x}`' for x in lacking or ['kind'])}, as a kind of edit.")
         if not re.fullmatch("[a-z][a-z0-9_]*", kind) or kind == "none":  # a sample without an edit has "none"
@@ -63,7 +63,20 @@ class Edit(ABC):
             raise ValueError(f"`identity` of {name} must lie in `alpha_range`, and `alpha_span` must be above 0.")
         KINDS[kind] = cls
 
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Refuse a subclass that is no dataclass; its ``alpha`` would not become its default."""
+        own = vars(cls)
+        if "__dataclass_fields__" not in own:
+            raise TypeError(f"`{cls.__name__}` must be a dataclass: write `@dataclass(frozen=True)` above its class.")
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
+        further = [field.name for field in fields(self) if field.name != "alpha"]
+        if further and type(self).color_name is Edit.color_name:
+            raise TypeError(
+                f"{type(self).__name__} has the further field(s) {', '.join(further)}, which no record is named by: "
+                "two edits that differ in them would share one. Keep `alpha` alone, or define `color_name` from them."
+            )
         object.__setattr__(self, "alpha", check_alpha(self.alpha, type(self).__name__, *self.alpha_range))
 
     @classmethod
@@ -135,6 +148,37 @@ class Edit(ABC):
         Returns:
             Z_E, shaped like ``latent`` and equal to it where the mask is 0.
         """
+
+
+def edit_latent(
+    edit: Edit,
+    latent: Tensor,
+    latent_mask: Tensor,
+    properties: Tensor,
+    calibration: Calibration,
+    config: EditConfig,
+) -> Tensor:
+    """Z_E of an edit. The edit is given copies, so that a kind that writes in place harms no other edit.
+
+    Args:
+        edit: The edit, its α a number.
+        latent: As in ``Edit.edit_latent``, like all that follow.
+        latent_mask: The edit mask at latent resolution.
+        properties: The six photometric properties.
+        calibration: The model's calibration.
+        config: How edits are made.
+
+    Raises:
+        TypeError: If the kind returns no tensor.
+        ValueError: If its tensor is not shaped as the latent.
+    """
+    name = f"`edit_latent` of {type(edit).__name__}"
+    result: object = edit.edit_latent(latent.clone(), latent_mask.clone(), properties.clone(), calibration, config)
+    if not isinstance(result, Tensor):
+        raise TypeError(f"{name} must return the edited latent, a tensor, got {type(result).__name__}.")
+    if result.shape != latent.shape:
+        raise ValueError(f"{name} must return a tensor shaped {tuple(latent.shape)}, got {tuple(result.shape)}.")
+    return result.to(latent)
 
 
 def check_alpha(alpha: Any, name: str, low: float, high: float) -> Alpha:

@@ -58,7 +58,7 @@ def test_edit_speaks_json(photo, sd1_folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--kind", "blur"], "--kind must be among contrast, brightness, color"),
+        (["--kind", "blur"], "A kind of your own is named with its module, as in my_module:"),
         (["--kind", "json:blur"], "got 'blur'. The module 'json' defines no kind of this name."),
         (["--alpha", "-3"], "--alpha: `alpha` of Contrast"),
         (["--kind", "contrast=1.5", "--alpha", "2"], "--kind contrast=1.5 and --alpha 2.0 name two values"),

@@ -143,3 +143,9 @@ def test_threads_share_a_tokenizer(editor):
         for n, (rows, found) in enumerate(pool.map(ask, range(len(prompts)))):
             assert torch.equal(rows, expected[n % 6][0])
             assert found == expected[n % 6][1]
+
+
+def test_a_caption_of_a_megabyte_names_the_words_of_its_beginning(tokenizer):
+    prompt = "a dog on a bus " + "and a cat " * 100_000
+    assert words(tokenizer, prompt) == words(tokenizer, prompt[:2000])
+    assert tokenize(tokenizer, [prompt])["input_ids"] == tokenize(tokenizer, [prompt[:2000]])["input_ids"]

@@ -189,6 +189,7 @@ def test_a_kind_that_inserts_a_word_inserts_it(own_kinds, editor):
     [
         ({"kind": None}, TypeError, "`Lift` must set `kind`"),
         ({"alpha_span": None}, TypeError, "`Lift` must set `alpha_span`"),
+        ({"alpha": None}, TypeError, "`Lift` must set `alpha`"),
         ({"kind": "contrast"}, ValueError, "must be a new name, got 'contrast', which is Contrast's"),
         ({"kind": "none"}, ValueError, "and not 'none'"),
         ({"kind": "Lift-Up"}, ValueError, "lower-case letters"),
@@ -261,3 +262,56 @@ def test_an_alpha_of_another_type_is_refused(alpha):
 def test_a_drawn_alpha_stays_in_a_narrow_range():
     # Thousandths of [0.0502, 0.0504] would be 0.05, which is outside.
     assert Brightness((0.0502, 0.0504)).draw(torch.Generator().manual_seed(0)).alpha == 0.0502
+
+
+def test_a_kind_that_writes_in_place_harms_no_other_edit(own_kinds, editor):
+    def edit_latent(self, latent, latent_mask, properties, calibration, config):
+        properties.zero_()
+        latent.add_(latent_mask)
+        latent_mask.zero_()
+        return latent
+
+    careless = define(edit_latent=edit_latent)
+    analyses = editor.analyse([picture()], [blob()], ["a red dog"], seed=0)
+    _, before = editor.apply(analyses, [[Brightness(0.1), Contrast(1.5)]])
+    _, after = editor.apply(analyses, [[careless(0.5), Contrast(1.5)]])
+    assert torch.equal(after.image, before.image)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "words"),
+    [
+        (lambda latent: None, TypeError, "`edit_latent` of Lift must return the edited latent, a tensor, got NoneType"),
+        (lambda latent: latent[:, :3], ValueError, r"`edit_latent` of Lift must return a tensor shaped \(1, 4, "),
+    ],
+)
+def test_a_kind_that_returns_no_latent_is_named(own_kinds, editor, returned, error, words):
+    kind = define(edit_latent=lambda self, latent, *others: returned(latent))
+    with pytest.raises(error, match=words):
+        editor.edit([picture()], [blob()], None, [kind(0.5)])
+
+
+def test_a_kind_that_is_no_dataclass_is_told_to_be_one(own_kinds):
+    class Forgotten(Contrast):
+        kind = "forgotten"
+
+    for make in (Forgotten, lambda: Forgotten.from_text("")):
+        with pytest.raises(TypeError, match=r"`Forgotten` must be a dataclass: write `@dataclass\(frozen=True\)`"):
+            make()
+
+
+def test_a_further_field_that_no_record_is_named_by_is_refused():
+    @dataclass(frozen=True)
+    class Sharpen(Edit):
+        kind = "sharpen"
+        identity = 0.0
+        alpha_range = (0.0, 1.0)
+        alpha_span = 1.0
+        alpha: float = 0.5
+        radius: int = 3
+
+        def edit_latent(self, latent, latent_mask, properties, calibration, config):
+            return latent
+
+    with pytest.raises(TypeError, match=r"further field\(s\) radius.*would share one"):
+        Sharpen(radius=9)
