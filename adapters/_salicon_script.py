@@ -1,4 +1,4 @@
-"""What SimpleNet and TempSAL, its fork, have in common: a program at module level over SALICON's files.
+"""The part that SimpleNet and its fork TempSAL share: a program at module level over SALICON's files.
 
 The script builds data set, model and loop at module level, so what it imports is patched before it runs.
 """

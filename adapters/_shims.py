@@ -50,7 +50,7 @@ def _nothing(name: str) -> Callable[..., None]:
 
 @contextmanager
 def without_cuda() -> Iterator[None]:
-    """Where there is no CUDA device, let ``.cuda()`` do nothing and ``torch.load`` load onto the CPU."""
+    """Without a CUDA device, let ``.cuda()`` do nothing and ``torch.load`` load onto the CPU."""
     with ExitStack() as stack:
         if not torch.cuda.is_available():
             say("no CUDA device: `.cuda()` leaves tensors on the CPU, `torch.load` maps to it")

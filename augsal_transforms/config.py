@@ -10,7 +10,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class EditConfig:
-    """How edits are made. Frozen; vary it with ``dataclasses.replace``.
+    """Settings of all edits. Frozen; vary it with ``dataclasses.replace``.
 
     Attributes:
         steps: Number of noise levels. 1 is one seeded noise level; more inverts the image (Sec. 4).

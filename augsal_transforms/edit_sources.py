@@ -1,4 +1,4 @@
-"""Where edited images come from: an editor that makes them now, or a store of edits made before."""
+"""The two sources of edited images: an editor that makes them now, or a store of edits made before."""
 
 from __future__ import annotations
 

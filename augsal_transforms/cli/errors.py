@@ -1,4 +1,4 @@
-"""How every command ends: its exit code, and one line or a traceback on stderr.
+"""The end of every command: its exit code, and one line or a traceback on stderr.
 
 0 done · 1 an exception of the user's own model, or a fault of this package: a traceback · 2 usage · 3 finished, with
 failures that were named · 4 the system: a full or failing disk, memory · 130 stopped by Ctrl-C.

@@ -1,4 +1,4 @@
-"""What a command needs, checked before the first second of its work: device, model, optional libraries."""
+"""Checks before the first second of a command's work: device, model, optional libraries."""
 
 from __future__ import annotations
 

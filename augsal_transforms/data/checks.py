@@ -106,8 +106,7 @@ def write_problems(problems: Iterable[Problem], path: Path) -> None:
     refuse_foreign(path, is_problem_table)
     text = io.StringIO(newline="")
     table = csv.writer(text)
-    table.writerow(Problem._fields)
-    table.writerows([csv_safe(cell) for cell in problem] for problem in problems)
+    table.writerows([Problem._fields, *([csv_safe(cell) for cell in problem] for problem in problems)])
     write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 

@@ -27,7 +27,7 @@ PHOTOGRAPHS = (0.124, 0.116, 0.133, 0.110, 0.051, 0.054)
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a VAE's latent relates to RGB in [−1, 1], and how far natural images let an edit go.
+    """The relation of a VAE's latent to RGB in [−1, 1], and the spread of natural images' properties.
 
     Attributes:
         decoder: A, (4, 3): RGB ≈ Z A + intercept.

@@ -44,7 +44,7 @@ class SaliencyEditor:
     Attributes:
         model: The frozen networks.
         calibration: A, A⁺, γ and the bounds for this model.
-        config: How edits are made.
+        config: Settings of the edits.
         name: The name, folder or hub id that the model was loaded by.
         gate: Readouts whose LLFR limits edits too (Sec. 4.2), or ``None``.
     """
@@ -75,7 +75,7 @@ class SaliencyEditor:
             name: ``"bundled"`` (ours, offline), ``"sd-v1-5"``, the folder of a pipeline, or a hub id.
             device: Device of the networks.
             dtype: Precision of the networks: float32, float16 or bfloat16.
-            config: How edits are made; ``None`` is ``EditConfig()``.
+            config: Settings of the edits; ``None`` is ``EditConfig()``.
             calibration: A and the bounds; ``None`` takes those beside the model, or else the published ones.
             gate: Readouts, ``"bundled"`` or their folder: LLFR limits edits too. ``None``: the pixels alone do.
             revision: Commit of a hub id; ``"sd-v1-5"`` has one pinned.

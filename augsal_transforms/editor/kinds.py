@@ -143,7 +143,7 @@ class Edit(ABC):
             latent_mask: The edit mask at latent resolution, (B, 1, h, w), in [0, 1].
             properties: The six photometric properties inside the mask, (B, 6), RGB in [0, 1].
             calibration: γ, A⁺ and the grey latent of the model.
-            config: How edits are made.
+            config: Settings of the edits.
 
         Returns:
             Z_E, shaped like ``latent`` and equal to it where the mask is 0.
@@ -166,7 +166,7 @@ def edit_latent(
         latent_mask: The edit mask at latent resolution.
         properties: The six photometric properties.
         calibration: The model's calibration.
-        config: How edits are made.
+        config: Settings of the edits.
 
     Raises:
         TypeError: If the kind returns no tensor.

@@ -31,7 +31,7 @@ def source_pass(
 
     Args:
         model: The frozen model.
-        config: How edits are made; ``steps`` and ``noise_level`` give the timesteps.
+        config: Settings of the edits; ``steps`` and ``noise_level`` give the timesteps.
         latent: Z, (B, 4, h, w).
         context: The encoded prompts, (B, tokens, D).
         seeded_noise: ε, shaped like ``latent``; unused by the inversion.
@@ -69,7 +69,7 @@ def target_pass(
 
     Args:
         model: The frozen model.
-        config: How edits are made, as in ``source_pass``.
+        config: Settings of the edits, as in ``source_pass``.
         latent: Z, (B, 4, h, w).
         edited_latent: Z_E, shaped like ``latent``.
         context: The encoded prompts, (B, tokens, D).
@@ -106,7 +106,7 @@ def denoise(
 
     Args:
         model: The frozen model.
-        config: How edits are made.
+        config: Settings of the edits.
         analyses: Analyses of B images on equal letterboxes.
         edited_latent: Z_E, (B, 4, h, w).
         inserted: The inserted token's embedding, (B, 1, D).

@@ -78,7 +78,7 @@ def draw_masks(
         fitted: The images on the model's grid, (B, 3, H', W'), RGB in [0, 1].
         letterboxes: The images' places on the grid.
         downsampling: Pixels per latent cell, f.
-        config: How edits are made; ``threshold`` and ``softness`` shape the ramp.
+        config: Settings of the edits; ``threshold`` and ``softness`` shape the ramp.
 
     Returns:
         The edit masks, each (1, H, W) at its image's own size, and the latent masks, (B, 1, H'/f, W'/f).

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.evaluation.leave_one_out import FixationDataset, LeaveOneOut, Sample, read_sample
 from augsal_transforms.evaluation.models import Predict, UnreadablePredictionError, check_prediction
@@ -139,14 +141,7 @@ def evaluate(
             continue
         size = (sample.image.shape[-2], sample.image.shape[-1])
         fitted = resize(check_prediction(prediction, name, size), size)
-        truths: dict[Truth, Any] = {
-            "saliency_map": sample.saliency_map,
-            "fixation_map": sample.fixation_map,
-            "other_map": leave_one_out.fixation_map(sample.fixation_map),
-            "baseline": leave_one_out.baseline(sample.saliency_map),
-        }
-        rows = METRICS.items()
-        scores[name] = {m: row.score(fitted, truths, preset=preset, seed=index).item() for m, row in rows}
+        scores[name] = _score(fitted, sample, leave_one_out, preset, seed=index)
         fixations += int(sample.fixation_map.sum())
         left_out += sample.left_out
     if not scores:
@@ -161,6 +156,17 @@ def evaluate(
         scores=scores,
         failures=failures,
     )
+
+
+def _score(prediction: Tensor, sample: Sample, others: LeaveOneOut, preset: str, *, seed: int) -> dict[str, float]:
+    """Every metric of one image's prediction (1, H, W)."""
+    truths: dict[Truth, Any] = {
+        "saliency_map": sample.saliency_map,
+        "fixation_map": sample.fixation_map,
+        "other_map": others.fixation_map(sample.fixation_map),
+        "baseline": others.baseline(sample.saliency_map),
+    }
+    return {name: row.score(prediction, truths, preset=preset, seed=seed).item() for name, row in METRICS.items()}
 
 
 def _read(dataset: FixationDataset, index: int, failures: dict[str, str]) -> Sample | None:

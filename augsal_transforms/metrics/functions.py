@@ -243,6 +243,6 @@ def _quantised(image_map: Tensor, rules: Preset) -> Tensor:
 
 
 def _random_pixels(number: int, pixels: int, seed: int) -> Tensor:
-    """How often each pixel is among ``number`` random ones, (pixels,)."""
+    """Count of each pixel among ``number`` random ones, (pixels,)."""
     places = torch.randint(pixels, (number,), generator=torch.Generator().manual_seed(seed))
     return torch.bincount(places, minlength=pixels).double()
