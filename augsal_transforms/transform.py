@@ -69,7 +69,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         p: Chance that a sample is edited, in [0, 1], as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
         edits: Kinds to choose from, uniformly, each with its α or range of α; ``None`` is all three. Only with
             ``editor``: a store's edits were chosen when it was filled.
-        seed: Seed of the draws; ``None`` follows torch's seed, which differs between workers, without consuming from it.
+        seed: Seed of the draws; ``None`` follows torch's seed, which differs by worker, without drawing from it.
         on_error: ``"keep"`` returns a sample whose edit fails unedited, counted in ``counts`` and warned of once per
             cause; ``"raise"`` raises. Always raised are a map or an image that cannot be read, because nothing may
             stand in for a target; errors of the pipeline or the system; and a run whose first 200 edits all fail.
