@@ -9,6 +9,7 @@ from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import KINDS
 
 torch.set_num_threads(1)  # tiny networks: more threads only wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"  # the same in the processes that tests start
 
 
 def pytest_collection_modifyitems(items):

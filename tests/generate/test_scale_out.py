@@ -128,7 +128,7 @@ def test_what_is_cut_off_goes_on_when_it_is_run_again(data, alone, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on from here" in err
+    assert "run the same command again to go on" in err
     held = len(keys(store))
     out = finish(start("augsal_transforms", *command(data, store, "--kinds", KINDS, "--json")), 3)
     assert json.loads(out) == {"made": EDITED - held, "reused": held, "refused": 0, "failed": 1}
