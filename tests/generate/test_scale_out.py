@@ -136,6 +136,7 @@ def test_what_is_cut_off_goes_on_when_it_is_run_again(data, alone, tmp_path):
     assert left_over(store) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="Ray is not installed: the extra [ray]")
 def test_two_ray_actors_make_what_one_process_does(data, alone, tmp_path):
     store = tmp_path / "store"
