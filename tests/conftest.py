@@ -1,4 +1,7 @@
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: for all threads, and for the processes that tests start
+
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,6 @@ from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import KINDS
 
 torch.set_num_threads(1)  # tiny networks: more threads only wait for each other
-os.environ["OMP_NUM_THREADS"] = "1"  # the same in the processes that tests start
 
 
 def pytest_collection_modifyitems(items):

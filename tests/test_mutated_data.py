@@ -188,7 +188,7 @@ def left_out(store: EditStore, folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed >= 16 else []) for seed in range(200)]
+    "seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed >= 8 else []) for seed in range(200)]
 )
 def test_what_a_generation_leaves_out_is_named_by_the_check(seed, editor, tmp_path):
     rng = random.Random(seed)

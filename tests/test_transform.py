@@ -220,7 +220,7 @@ def test_without_an_id_the_pixels_are_the_id(augment):
     assert drawn(augment(raw)) == drawn(augment(raw))
 
 
-WORKERS = [(0, None), (1, "fork"), (2, "fork"), (2, "spawn"), (2, "forkserver")]
+WORKERS = [(0, None), (2, "fork"), (1, "spawn")]  # the others in tests/store/test_stored_edits.py
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

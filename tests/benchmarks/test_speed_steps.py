@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
 import speed_steps
 
 
+@pytest.mark.slow
 def test_each_step_that_made_edits_faster_is_predicted_and_measured(sd1_folder, tmp_path, capsys):
     options = ["--folder", str(sd1_folder), "--images", "2", "--rounds", "1", "--json", str(tmp_path / "steps.json")]
     gains = {gain.step: gain for gain in speed_steps.main(options)}

@@ -88,6 +88,7 @@ def test_too_few_images_and_untrained_decoders_are_refused(editor):
         calibrate(editor, torch.rand(32, 3, 32, 32))
 
 
+@pytest.mark.slow
 def test_the_whole_path_returns_what_calibration_promised(bundled):
     """After gain correction, a tenth of full scale asked for along each channel comes out as a tenth."""
     from dataclasses import replace

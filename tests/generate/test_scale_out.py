@@ -121,6 +121,7 @@ def test_the_survivor_of_two_independent_processes_completes_the_set(data, alone
     assert left_over(store) == []
 
 
+@pytest.mark.slow
 def test_what_is_cut_off_goes_on_when_it_is_run_again(data, alone, tmp_path):
     store = tmp_path / "store"
     process = start("augsal_transforms", *command(data, store, "--kinds", KINDS, "--batch-size", 2))

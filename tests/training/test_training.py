@@ -175,6 +175,7 @@ if rank == 0:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(sd1_folder, scenes, tmp_path):
     (tmp_path / "process.py").write_text(PROCESS)
     AnnotatedFolder(scenes, index=tmp_path / "index.json")
