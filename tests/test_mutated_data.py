@@ -32,7 +32,7 @@ def edit_captions(folder: Path, change: Callable[[dict], object]) -> None:
     path = folder / "captions.json"
     try:
         table = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return  # another mutation was here before
     if isinstance(table, dict):
         path.write_text(json.dumps(change(table)))
