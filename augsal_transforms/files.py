@@ -125,6 +125,20 @@ def _open_regular(path: Path) -> Iterator[BinaryIO | None]:
         os.close(descriptor)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; links are followed. A pipe or device, which might never end, is refused.
+
+    Raises:
+        ValueError: If it is not a regular file.
+        OSError: If it is missing or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise ValueError("it is not a regular file")
+
+
 def is_file(path: Path) -> bool:
     """Whether a path is a regular file itself, not a link to one."""
     return _has_mode(path, stat.S_ISREG)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augsal_transforms.cli.errors import FAILURES
-from augsal_transforms.cli.options import AsJson, DataFolder, LayoutName, Overwrite, Split
+from augsal_transforms.cli.options import AsJson, DataFolder, LayoutName, Overwrite, Sigma, Split
 from augsal_transforms.cli.outputs import check_files_in, check_folder, check_output, make_room
 from augsal_transforms.cli.preflight import check_mat_files
 from augsal_transforms.cli.units import as_size
 
 if TYPE_CHECKING:
-    from augsal_transforms.data.checks import Report
     from augsal_transforms.data.folders import SaliencyFolder
+    from augsal_transforms.data.problems import Report
 
 SHOWN = 10  # problems that are printed
 
@@ -50,6 +50,7 @@ def check_data(
     folder: DataFolder,
     split: Split = "train",
     layout: LayoutName = "auto",
+    sigma: Sigma = None,
     report: Annotated[Path | None, typer.Option(help="A CSV file for all problems.")] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -60,11 +61,12 @@ def check_data(
     """
     from tqdm import tqdm
 
-    from augsal_transforms.data import checks
+    from augsal_transforms.data.checks import check_data as check
+    from augsal_transforms.data.problems import is_problem_table, write_problems
 
     if report:
-        check_output(report, "--report", overwrite=overwrite, is_own=checks.is_problem_table)
-    found = checks.check_data(folder, split, layout, progress=partial(tqdm, unit="image", leave=False, disable=None))
+        check_output(report, "--report", overwrite=overwrite, is_own=is_problem_table)
+    found = check(folder, split, layout, sigma=sigma, progress=partial(tqdm, unit="image", leave=False, disable=None))
     if as_json:
         problems = [problem._asdict() for problem in found.problems]
         typer.echo(json.dumps({**asdict(found), "problems": problems}))
@@ -72,7 +74,7 @@ def check_data(
         _print_report(found)
     if report:
         make_room([report] if overwrite else [])
-        checks.write_problems(found.problems, report)
+        write_problems(found.problems, report)
         typer.echo(f"all problems: {report}", err=as_json)
     if found.problems:
         raise typer.Exit(FAILURES)
@@ -107,7 +109,7 @@ def convert_fixations(
     if not fixations:
         raise ValueError(f"{folder} has no fixations of {split!r}. `augsal check-data` lists what it has.")
     check_mat_files(fixations.files.values())
-    inputs = [*dataset.images.values(), *dataset.maps.values(), *(path for _, path in dataset.files.fixations)]
+    inputs = [*_files_of(dataset), *(path for _, path in dataset.files.fixations)]
     names = [f"{name}.png" for name in fixations]
     check_files_in(out, names, "--out", inputs=inputs, overwrite=overwrite, is_own=is_own_map)
     _refuse_folders_of(dataset, out, names)
@@ -124,9 +126,15 @@ def convert_fixations(
         raise typer.Exit(FAILURES)
 
 
+def _files_of(dataset: SaliencyFolder) -> list[Path]:
+    """The files of a data set's images and maps."""
+    stored = (*dataset.images.values(), *dataset.maps.values())
+    return [path if isinstance(path, Path) else path.source for path in stored]
+
+
 def _refuse_folders_of(dataset: SaliencyFolder, out: Path, names: list[str]) -> None:
     """Refuse to put fixation maps beside images or saliency maps, where readers would take them for these."""
-    taken = {path.parent.resolve() for path in (*dataset.images.values(), *dataset.maps.values())}
+    taken = {path.parent.resolve() for path in _files_of(dataset)}
     if folder := next((path for path in ((out / name).parent for name in names) if path.resolve() in taken), None):
         raise ValueError(f"--out: {folder} has images or saliency maps of the data set. Name another folder.")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augsal_transforms.cli.errors import FAILURES, user_code
-from augsal_transforms.cli.options import DEVICE, AsJson, Data, Device, Overwrite
+from augsal_transforms.cli.options import DEVICE, AsJson, Data, Device, Overwrite, Sigma
 from augsal_transforms.cli.outputs import check_output, write_text
 from augsal_transforms.cli.preflight import check_device
 
@@ -43,6 +43,7 @@ def evaluate(
     split: SplitOrVal = None,
     edition: Edition = "not given",
     fixation_frame: FixationFrame = "refuse",
+    sigma: Sigma = None,
     device: Device = DEVICE,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers of every image.")] = None,
     overwrite: Overwrite = False,
@@ -63,7 +64,7 @@ def evaluate(
         raise ValueError("give either --pred, a folder of maps, or --model.")
     if out:
         check_output(out, "--out", overwrite=overwrite, is_own=_is_evaluation)
-    dataset = _open(data, split, fixation_frame)
+    dataset = _open(data, split, fixation_frame, sigma)
     result = score(
         _find_predictions(pred, model, device, dataset),
         dataset,
@@ -81,7 +82,7 @@ def evaluate(
         raise typer.Exit(FAILURES)
 
 
-def _open(data: Path, split: str | None, frame: str) -> FixatedFolder:
+def _open(data: Path, split: str | None, frame: str, sigma: float | None) -> FixatedFolder:
     """The data set, with an error at once if its fixations need a library that is missing."""
     from augsal_transforms.data.fixations import FixatedFolder
     from augsal_transforms.data.recorded import FRAMES
@@ -89,7 +90,7 @@ def _open(data: Path, split: str | None, frame: str) -> FixatedFolder:
     if frame not in FRAMES:
         raise ValueError(f"--fixation-frame must be {' or '.join(FRAMES)}, got {frame!r}.")
     split = split or ("val" if (data / "maps" / "val").is_dir() else "train")
-    dataset = FixatedFolder(data, split, captions={}, frame=frame)
+    dataset = FixatedFolder(data, split, captions={}, frame=frame, sigma=sigma)
     with suppress(ValueError):  # a damaged file is found again, and named, when its image is scored
         dataset.fixations(dataset.names[0])
     return dataset

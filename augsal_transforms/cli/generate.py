@@ -14,7 +14,7 @@ import typer
 
 from augsal_transforms.cli.errors import FAILURES
 from augsal_transforms.cli.kinds import parse_edits
-from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor, LayoutName, Split
+from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor, LayoutName, Sigma, Split
 from augsal_transforms.cli.outputs import check_folder
 from augsal_transforms.cli.preflight import check_device, check_editor, check_library
 from augsal_transforms.cli.units import as_duration, as_size
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "float16", "bfloat16")
 ENGINES = ("scan", "ray")
 
+DataFiles = tuple[Path, str, str, float | None]  # folder, split, layout and sigma, as `open_layout` takes them
 
 Kinds = Annotated[
     str, typer.Option(help="Kinds, one edit of each for every image: {kinds}; KIND=ALPHA; MODULE:KIND of your own.")
@@ -53,10 +54,11 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Count, estimate from th
 
 
 def generate(
-    data: Annotated[Path, typer.Option(help="A data set: SALICON, MIT1003, CAT2000, or images beside maps.")],
+    data: Annotated[Path, typer.Option(help="A data set: SALICON, MIT1003, CAT2000, OSIE, or images beside maps.")],
     store: Annotated[Path, typer.Option(help="The store's folder; made if it is not there.")],
     split: Split = "train",
     layout: LayoutName = "auto",
+    sigma: Sigma = None,
     editor: Editor = EDITOR,
     kinds: Kinds = "contrast,brightness,color",
     contrast: ContrastAlpha = None,
@@ -83,11 +85,12 @@ def generate(
     edits = parse_edits(kinds, "--kinds", {"contrast": contrast, "brightness": brightness, "color": color})
     rank, world = rank_and_world(os.environ, shard)
     _check(engine, dtype, store, device)
-    names = from_offset(_list_names(data, split, layout, editor, rank, as_json)[:limit], rank, world)
+    files = (data, split, layout, sigma)
+    names = from_offset(_list_names(files, editor, rank, as_json)[:limit], rank, world)
     check_editor(editor)
     options: dict[str, Any] = {"editor": editor, "device": device, "dtype": dtype, "batch_size": batch_size}
     options["compile"] = compile and not dry_run  # three images would not pay for it
-    make = partial(open_generation, (data, split, layout), store, edits, seed, **options)
+    make = partial(open_generation, files, store, edits, seed, **options)
     if dry_run:
         _print_estimate(make(), names, world, as_json)
         return
@@ -113,9 +116,7 @@ def _check(engine: str, dtype: str, store: Path, device: str) -> None:
     check_device(device)
 
 
-def open_generation(
-    files: tuple[Path, str, str], store: Path, edits: list[Any], seed: int, **options: Any
-) -> Generation:
+def open_generation(files: DataFiles, store: Path, edits: list[Any], seed: int, **options: Any) -> Generation:
     """The generation that fills the store, in this process or in an actor."""
     from augsal_transforms import EditStore
     from augsal_transforms.data.layouts import open_layout
@@ -157,11 +158,11 @@ def _on_ray(make: Callable[[], Generation], names: list[str], actors: int, devic
     return generate_on_ray(make, names, actors=actors, gpus=gpus)
 
 
-def _list_names(data: Path, split: str, layout: str, editor: str, rank: int, as_json: bool) -> list[str]:
+def _list_names(files: DataFiles, editor: str, rank: int, as_json: bool) -> list[str]:
     """Names of the images to edit; the first process prints how many there are."""
     from augsal_transforms.data.layouts import open_layout
 
-    dataset = open_layout(data, split, layout)
+    dataset = open_layout(*files)
     if rank == 0:
         typer.echo(
             f"{dataset.layout}, {dataset.split}: captions of {dataset.captioned:,} of {len(dataset):,} images, "

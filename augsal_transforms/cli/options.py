@@ -15,6 +15,13 @@ Data = Annotated[Path, typer.Option(help="The data set's folder.")]
 Store = Annotated[Path, typer.Option(help="The store's folder.")]
 Split = Annotated[str, typer.Option(help="train or val. A data set without splits is all train.")]
 LayoutName = Annotated[str, typer.Option(help="auto, or one of {layouts}.")]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        help="Sigma in pixels of the Gaussian that makes maps from fixations, where a data set has no maps, as OSIE.  "
+        "[default: one degree of visual angle]"
+    ),
+]
 Editor = Annotated[
     str,
     typer.Option(

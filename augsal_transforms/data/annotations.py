@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from augsal_transforms.data.captions import captions_file, load_captions, to_caption
 from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.data.layouts import find_layout
 from augsal_transforms.data.names import printable, to_name, without_ending
 from augsal_transforms.data.outputs import refuse_foreign
 from augsal_transforms.data.tables import read_json
@@ -221,7 +222,7 @@ class AnnotatedFolder(Dataset[dict[str, Any]]):
     image, and ``classes`` (N,), int64.
 
     Args:
-        folder: A folder in SALICON's layout with ``annotations``.
+        folder: A folder of any layout, with COCO's files in ``annotations`` where it has any.
         split: ``"train"`` or ``"val"``.
         index: The index file; it is made where it is missing or out of date.
 
@@ -230,7 +231,7 @@ class AnnotatedFolder(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, folder: Path, split: str = "train", *, index: Path) -> None:
-        self.images = SaliencyFolder(folder, split, captions={})
+        self.images = SaliencyFolder(folder, split, captions={}, layout=find_layout(folder, split))
         table = read_index(folder, split, index, self.images.names)
         numbers = {name: name[-NUMBER:] for name in self.images.names}
         captions = table["captions"]

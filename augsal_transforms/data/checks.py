@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import PIL.Image
 
@@ -17,61 +14,31 @@ from augsal_transforms.data.captions import Captions, read_captions
 from augsal_transforms.data.fixations import Fixations, find_fixations
 from augsal_transforms.data.images import is_rotated, read_image, to_rgb_image, to_saliency_map
 from augsal_transforms.data.layouts import Files, Layout, find_layout
+from augsal_transforms.data.made_maps import MadeMap, add_made_maps
 from augsal_transforms.data.names import printable
-from augsal_transforms.data.outputs import refuse_foreign
+from augsal_transforms.data.pictures import Source
+from augsal_transforms.data.problems import Problem, Report
 from augsal_transforms.data.recorded import Size
-from augsal_transforms.data.tables import csv_safe
 from augsal_transforms.faults import belongs_to_image
-from augsal_transforms.files import write_file
 
 Progress = Callable[[Iterable[str]], Iterable[str]]
 
 
-class Problem(NamedTuple):
-    """One thing that is wrong: its kind, the image's name, the file, and a sentence."""
-
-    kind: str
-    name: str
-    path: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """The contents of a data set, and what is wrong with it.
-
-    Attributes:
-        layout: Name of the layout.
-        split: The split that was asked for.
-        images: Number of image files.
-        maps: Number of map files.
-        pairs: Number of images that have a map, names that several files share not counted.
-        captions: Number of images with a map that have a caption.
-        fixations: Number of images that have fixations.
-        points: Number of fixations inside their images.
-        problems: All that were found.
-        points_left_out: Number of fixations outside their images or without coordinates.
-    """
-
-    layout: str
-    split: str
-    images: int
-    maps: int
-    pairs: int
-    captions: int
-    fixations: int
-    points: int
-    problems: list[Problem]
-    points_left_out: int = 0
-
-
-def check_data(folder: str | Path, split: str = "train", layout: str = "auto", *, progress: Progress = iter) -> Report:
+def check_data(
+    folder: str | Path,
+    split: str = "train",
+    layout: str = "auto",
+    *,
+    sigma: float | None = None,
+    progress: Progress = iter,
+) -> Report:
     """Read every file of a data set once and report what readers would refuse or leave out.
 
     Args:
         folder: The data set's folder.
         split: ``"train"`` or ``"val"``; a data set that is not divided is all ``"train"``.
         layout: A name in ``LAYOUTS``, or ``"auto"``.
+        sigma: Standard deviation in pixels of the Gaussian of maps that are made from fixations, as in ``open_layout``.
         progress: Wraps the iteration over names, as ``tqdm`` does.
 
     Returns:
@@ -81,11 +48,12 @@ def check_data(folder: str | Path, split: str = "train", layout: str = "auto", *
 
     Raises:
         FileNotFoundError: If no layout was recognised.
-        ValueError: If there is no such layout.
+        ValueError: If there is no such layout, or maps are made from fixations and these cannot be read.
         ImportError: For fixations in .mat files where scipy is not installed.
     """
     folder, found = Path(folder), find_layout(folder, split, layout)
-    check = _Check(folder, split, found, found.files(folder, split))
+    files = found.files(folder, split)
+    check = _Check(folder, split, found, add_made_maps(files, dict(files.images), sigma))
     check.read_annotations()
     for name in progress(sorted(check.images.keys() | check.maps.keys())):
         try:
@@ -95,26 +63,6 @@ def check_data(folder: str | Path, split: str = "train", layout: str = "auto", *
                 raise  # without scipy every other .mat file would fail alike
             check.add("unreadable", name, None, f"{type(error).__name__}: {error}")
     return check.report()
-
-
-def write_problems(problems: Iterable[Problem], path: Path) -> None:
-    """Write problems as CSV: kind, name, path, detail.
-
-    Raises:
-        FileExistsError: If the path is a link, or a file that is no such table.
-    """
-    refuse_foreign(path, is_problem_table)
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerows([Problem._fields, *([csv_safe(cell) for cell in problem] for problem in problems)])
-    write_file(path, text.getvalue().encode("utf-8", "backslashreplace"))
-
-
-def is_problem_table(path: Path) -> bool:
-    """Whether a file is a table that ``write_problems`` wrote."""
-    header = ",".join(Problem._fields).encode()
-    with path.open("rb") as file:
-        return file.read(len(header)) == header
 
 
 @dataclass
@@ -133,13 +81,13 @@ class _Check:
     points_left_out: int = 0
 
     def __post_init__(self) -> None:
-        self.images, self.maps = defaultdict[str, list[Path]](list), defaultdict[str, list[Path]](list)
+        self.images, self.maps = defaultdict[str, list[Source]](list), defaultdict[str, list[Source]](list)
         for named, table in ((self.files.images, self.images), (self.files.maps, self.maps)):
             for name, path in named:
                 table[name].append(path)
         self.pairs = {name for name in self.files.paired() if len(self.images[name]) == len(self.maps[name]) == 1}
 
-    def add(self, kind: str, name: str, path: Path | None, detail: str) -> None:
+    def add(self, kind: str, name: str, path: Source | None, detail: str) -> None:
         self.problems.append(Problem(kind, printable(name), printable(path or ""), printable(detail)))
 
     def read_annotations(self) -> None:
@@ -149,7 +97,7 @@ class _Check:
         except ValueError as error:
             self.add("unreadable", "", None, str(error))
         try:
-            self.fixations = find_fixations(self.folder, self.split, self.layout.name, self.images)
+            self.fixations = find_fixations(self.files, dict(self.files.images))
         except ValueError as error:
             self.add("unreadable", "", None, str(error))
         unmatched, path = list(self.captions.unmatched), self.captions.path
@@ -174,13 +122,14 @@ class _Check:
             self.add("map without image", name, maps[0], "it is left out")
         size = next(filter(None, [self._check_image(name, path) for path in images]), None)
         for path in maps:
-            self._check_map(name, path, size)
+            if size or not isinstance(path, MadeMap):  # the image, which tells its size, is reported already
+                self._check_map(name, path, size)
         if images:
             self._check_caption(name, images[0])
-        if name in self.fixations:
+        if name in self.fixations and (size or not self.files.makes_maps):
             self._check_fixations(name, size)
 
-    def _check_image(self, name: str, path: Path) -> Size | None:
+    def _check_image(self, name: str, path: Source) -> Size | None:
         image = self._open(name, path)
         if image is None:
             return None
@@ -189,7 +138,7 @@ class _Check:
         to_rgb_image(image)
         return image.height, image.width
 
-    def _check_map(self, name: str, path: Path, size: Size | None) -> None:
+    def _check_map(self, name: str, path: Source, size: Size | None) -> None:
         picture = self._open(name, path)
         if picture is None:
             return
@@ -203,11 +152,11 @@ class _Check:
             self.add("unreadable", name, path, str(error))
         self._check_size(name, path, own, size)
 
-    def _check_size(self, name: str, path: Path | None, own: Size, image: Size | None) -> None:
+    def _check_size(self, name: str, path: Source | None, own: Size, image: Size | None) -> None:
         if image and own != image:
             self.add("sizes differ", name, path, f"{own[1]}×{own[0]} for an image of {image[1]}×{image[0]}")
 
-    def _check_caption(self, name: str, image: Path) -> None:
+    def _check_caption(self, name: str, image: Source) -> None:
         try:
             caption = self.captions.get(name, "")
         except ValueError as error:
@@ -235,7 +184,7 @@ class _Check:
             detail = f"{recorded.not_finite} of {len(recorded.points) + recorded.not_finite} NaN or empty; left out"
             self.add("points without coordinates", name, path, detail)
 
-    def _open(self, name: str, path: Path) -> PIL.Image.Image | None:
+    def _open(self, name: str, path: Source) -> PIL.Image.Image | None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of rotation, which is a problem of its own here

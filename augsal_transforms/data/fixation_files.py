@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from augsal_transforms.data.images import MAX_PIXELS, read_image
+from augsal_transforms.data.images import read_image
+from augsal_transforms.data.mat_files import load_mat
 from augsal_transforms.data.names import match_names, printable
+from augsal_transforms.data.osie import OsieFixations
+from augsal_transforms.data.pictures import Source
 from augsal_transforms.data.recorded import Recorded, Size, refuse_shares, to_frame, to_pairs, to_recorded
 from augsal_transforms.data.tables import csv_plain, read_json, read_text
-from augsal_transforms.faults import belongs_to_image
 
 _LOSSY = ("JPEG", "MPO", "WEBP")
 _LOSSY_MARK = 128  # the least value of a fixation in a map whose compression smears it
@@ -43,22 +45,7 @@ def read_fixation_file(path: Path) -> Recorded:
 
 
 def _read_mat(path: Path) -> Recorded:
-    try:
-        from scipy.io import loadmat, whosmat
-    except ImportError as error:
-        raise ImportError(
-            f'{printable(path)} needs scipy to be read: pip install "augsal-transforms[salicon]". '
-            "Where it is installed, `augsal convert-fixations` makes .png fixation maps, which need no scipy."
-        ) from error
-    try:
-        variables = {name: shape for name, shape, _ in whosmat(path)}
-        if huge := [name for name, shape in variables.items() if name in _MAT_KEYS and math.prod(shape) > MAX_PIXELS]:
-            raise ValueError(f"{huge[0]} has more than {MAX_PIXELS // 10**6} million elements")
-        table = loadmat(path, variable_names=_MAT_KEYS)
-    except Exception as error:  # a damaged file fails anywhere in scipy's parser
-        if not belongs_to_image(error):
-            raise
-        raise ValueError(f"{printable(path)} is not a readable .mat file: {error}") from error
+    table, variables = load_mat(path, _MAT_KEYS)
     if "gaze" in table:  # SALICON, 2015 and 2017
         return _from_gaze(path, table)
     for key in ("I", "fixLocs"):  # SALICON's first release and CAT2000: a map
@@ -118,6 +105,22 @@ def _interior(fixated: np.ndarray[Any, Any]) -> float:
     """Share of the marked pixels (H, W) whose four neighbours are marked too."""
     within = fixated[1:-1, 1:-1] & fixated[:-2, 1:-1] & fixated[2:, 1:-1] & fixated[1:-1, :-2] & fixated[1:-1, 2:]
     return float(within.sum() / max(fixated.sum(), 1))
+
+
+def read_all(path: Path, images: Mapping[str, Source]) -> Mapping[str, Recorded]:
+    """Fixations of all images from one file: OSIE's .mat file, or SALICON's JSON release.
+
+    Args:
+        path: The file.
+        images: The images by name; others are left out.
+
+    Raises:
+        ValueError: If the file is something else.
+        ImportError: For a .mat file where scipy is not installed.
+    """
+    if path.suffix.lower() == ".mat":
+        return OsieFixations(path, images)
+    return read_release(path, images)
 
 
 def read_release(path: Path, names: Collection[str]) -> dict[str, Recorded]:

@@ -1,8 +1,8 @@
-"""The points that viewers looked at: the fixations of SALICON, MIT1003 and CAT2000, by image."""
+"""The points that viewers looked at: the fixations of SALICON, MIT1003, CAT2000 and OSIE, by image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -13,12 +13,13 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from augsal_transforms.data.fixation_files import read_fixation_file, read_release
+from augsal_transforms.data.fixation_files import read_all, read_fixation_file
 from augsal_transforms.data.folders import SaliencyFolder, split_unique
 from augsal_transforms.data.images import read_image, read_size
-from augsal_transforms.data.layouts import LAYOUTS, Files, find_layout
+from augsal_transforms.data.layouts import Files, find_layout
 from augsal_transforms.data.names import match_names, printable
 from augsal_transforms.data.outputs import refuse_foreign
+from augsal_transforms.data.pictures import Source
 from augsal_transforms.data.recorded import Placed, Recorded, Size, check_frame, place_fixations
 from augsal_transforms.files import write_file
 
@@ -57,7 +58,7 @@ class Fixations(Mapping[str, Tensor]):
 
     Args:
         files: Fixation files by image name; each is read when it is asked for.
-        release: Fixations that were read already, by image name.
+        release: Fixations of a file that has those of all images, by image name.
         size_of: Returns an image's (H, W) by its name; without it, frames are not compared with images.
         frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size, as in ``place_fixations``.
         ambiguous: Names that several fixation files share, each with one of them; reading such a name is an error.
@@ -122,32 +123,28 @@ def read_fixations(dataset: SaliencyFolder, *, frame: str = "refuse") -> Fixatio
     The layout finds a file for each image. SALICON's layout and plain folders have ``fixations/{split}/NAME`` or
     ``fixation_maps/{split}/NAME`` (or there without the split), as .mat, or a .png fixation map where there is no
     .mat; or else the JSON release, ``fixations_{split}2014.json`` in the folder or in ``annotations``. MIT1003 has
-    ``ALLFIXATIONMAPS/NAME_fixPts.jpg``, CAT2000 ``FIXATIONLOCS/CATEGORY/001.mat``.
+    ``ALLFIXATIONMAPS/NAME_fixPts.jpg``, CAT2000 ``FIXATIONLOCS/CATEGORY/001.mat``, OSIE ``data/eye/fixations.mat``
+    for all images.
 
     Args:
         dataset: The data set.
         frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size, as in ``place_fixations``.
     """
-    found = _join(dataset.files, dataset.images)
+    found = find_fixations(dataset.files, dataset.images)
     return Fixations(found.files, found.release, partial(_size_of, dataset.images), frame, found.ambiguous)
 
 
-def _size_of(images: Mapping[str, Path], name: str) -> Size:
+def _size_of(images: Mapping[str, Source], name: str) -> Size:
     return read_size(images[name])
 
 
-def find_fixations(folder: Path, split: str, layout: str, names: Collection[str]) -> Fixations:
-    """``read_fixations`` of the images named, where their sizes are not known; ``layout`` is a name in ``LAYOUTS``."""
-    return _join(LAYOUTS[layout].files(folder, split), names)
-
-
-def _join(files: Files, names: Collection[str]) -> Fixations:
-    """The fixation files, or the release, of the images named."""
-    matched = match_names((name for name, _ in files.fixations), names)
+def find_fixations(files: Files, images: Mapping[str, Source]) -> Fixations:
+    """The fixation files of the images, or the file with those of all; frames are not compared with the images."""
+    matched = match_names((name for name, _ in files.fixations), images)
     found, shared = split_unique([(matched[name], path) for name, path in files.fixations if name in matched])
     if found or shared or files.release is None:
         return Fixations(found, {}, ambiguous=shared)
-    return Fixations({}, read_release(files.release, names))
+    return Fixations({}, read_all(files.release, images))
 
 
 def write_fixation_maps(fixations: Fixations, folder: Path) -> dict[str, str]:
@@ -197,6 +194,8 @@ class FixatedFolder(SaliencyFolder):
         captions: Captions by name; ``None`` reads the folder's.
         frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size than the image, as in
             ``place_fixations``.
+        sigma: Standard deviation in pixels of the Gaussian that makes maps from fixations, for OSIE's layout alone;
+            ``None`` is one degree of visual angle.
     """
 
     def __init__(
@@ -206,8 +205,9 @@ class FixatedFolder(SaliencyFolder):
         *,
         captions: Mapping[str, str] | None = None,
         frame: str = "refuse",
+        sigma: float | None = None,
     ) -> None:
-        super().__init__(folder, split, captions=captions, layout=find_layout(folder, split))
+        super().__init__(folder, split, captions=captions, layout=find_layout(folder, split), sigma=sigma)
         self._fixations = read_fixations(self, frame=frame)
 
     def fixations(self, name: str) -> Tensor:

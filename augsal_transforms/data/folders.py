@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch.utils.data import Dataset
 
 from augsal_transforms.data.captions import Captions, read_captions
 from augsal_transforms.data.images import read_image
-from augsal_transforms.data.layouts import SALICON, Layout, Named
+from augsal_transforms.data.layouts import SALICON, Layout
+from augsal_transforms.data.made_maps import add_made_maps
 from augsal_transforms.data.names import printable
+
+T = TypeVar("T")
 
 
 class SaliencyFolder(Dataset[dict[str, Any]]):
@@ -27,17 +30,21 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
         split: ``"train"`` or ``"val"``; a data set that is not divided is all ``"train"``.
         captions: Captions by name; ``None`` reads the folder's.
         layout: The layout of the folder; ``layouts.open_layout`` recognises it.
+        sigma: Standard deviation in pixels of the Gaussian that makes maps from fixations, for OSIE's layout alone;
+            ``None`` is one degree of visual angle.
 
     Attributes:
         names: Names of the samples, sorted.
         images: Each image's path by name, images without a map included.
-        maps: Each map's path by name.
+        maps: Each map's path by name; a ``Picture`` where it is made from fixations. ``read_image`` reads both.
         ambiguous: Names that two images or two maps share, each with one of the two paths.
         files: The files that the layout found, fixation files among them.
         captions: Captions by name. Reading one of a wrong type raises ``ValueError``.
 
     Raises:
         FileNotFoundError: If no image has a map.
+        ValueError: If maps are made from fixations and these cannot be read, or ``sigma`` is given for maps that are
+            files.
     """
 
     def __init__(
@@ -47,10 +54,12 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
         *,
         captions: Mapping[str, str] | None = None,
         layout: Layout = SALICON,
+        sigma: float | None = None,
     ) -> None:
         self.folder, self.split, self.layout = Path(folder), split, layout.name
-        self.files = layout.files(self.folder, split)
-        self.images, two_images = split_unique(self.files.images)
+        files = layout.files(self.folder, split)
+        self.images, two_images = split_unique(files.images)
+        self.files = add_made_maps(files, {**self.images, **two_images}, sigma)
         self.maps, two_maps = split_unique(self.files.maps)
         self.ambiguous = {**two_maps, **two_images}
         self.names = sorted((self.images.keys() & self.maps.keys()) - self.ambiguous.keys())
@@ -107,10 +116,10 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
         }
 
 
-def split_unique(named: Named) -> tuple[dict[str, Path], dict[str, Path]]:
+def split_unique(named: Sequence[tuple[str, T]]) -> tuple[dict[str, T], dict[str, T]]:
     """(name, path) pairs as a table of the names that one file has, and a table of those that several have."""
-    table: dict[str, Path] = {}
-    shared: dict[str, Path] = {}
+    table: dict[str, T] = {}
+    shared: dict[str, T] = {}
     for name, path in named:
         if table.setdefault(name, path) != path:
             shared[name] = path

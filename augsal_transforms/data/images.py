@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,9 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
 from augsal_transforms.data.names import printable
+from augsal_transforms.data.pictures import Picture, Source
 from augsal_transforms.faults import belongs_to_image
+from augsal_transforms.files import open_regular
 from augsal_transforms.tv_tensors import SaliencyMap
 
 MAX_PIXELS = 50_000_000  # beyond this a file is an attack or an accident
@@ -29,14 +29,16 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64)
 
 
-def read_image(path: str | Path) -> PIL.Image.Image:
-    """Open a JPEG, PNG, WebP or BMP file fully, refusing bombs; EXIF rotation is reported, not applied.
+def read_image(path: str | Source) -> PIL.Image.Image:
+    """Read a ``Picture``, or a JPEG, PNG, WebP or BMP file, refusing bombs; EXIF rotation is reported, not applied.
 
     Saliency maps are drawn for the stored orientation, so turning the image would separate it from its map.
 
     Raises:
         ValueError: If the file is not a whole image of at most 50 megapixels; the path is named.
     """
+    if isinstance(path, Picture):
+        return path.read()
     with _opened(Path(path)) as image:
         image.load()
     if is_rotated(image):
@@ -47,12 +49,14 @@ def read_image(path: str | Path) -> PIL.Image.Image:
     return image
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
-    """(H, W) of an image file, from its header alone.
+def read_size(path: str | Source) -> tuple[int, int]:
+    """(H, W) of an image file, from its header alone, or of a ``Picture``.
 
     Raises:
         ValueError: If the file is no image of at most 50 megapixels; the path is named.
     """
+    if isinstance(path, Picture):
+        return path.read_size()
     with _opened(Path(path)) as image:
         return image.height, image.width
 
@@ -61,7 +65,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
 def _opened(path: Path) -> Iterator[PIL.Image.Image]:
     """An image file whose header was read; whatever its decoder raises is a ``ValueError`` that names the file."""
     try:
-        with os.fdopen(_open_regular(path), "rb") as file:
+        with open_regular(path) as file:
             image = PIL.Image.open(file, formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width}×{image.height} pixels, at most {MAX_PIXELS // 10**6} million are read")
@@ -73,15 +77,6 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = "no image format was recognised" if formats else text
         raise ValueError(f"{printable(path)} is not a readable image: {printable(reason)}{formats}.") from error
-
-
-def _open_regular(path: Path) -> int:
-    """Open a file for reading; a pipe or device, which might never end, is refused."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise ValueError("it is not a regular file")
 
 
 def is_rotated(image: PIL.Image.Image) -> bool:

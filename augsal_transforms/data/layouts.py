@@ -1,4 +1,4 @@
-"""Layouts of data sets on disk: SALICON, MIT1003, CAT2000, and plain folders.
+"""Layouts of data sets on disk: SALICON, MIT1003, CAT2000, OSIE, and plain folders.
 
 A new layout is one entry of ``LAYOUTS``. This module imports neither torch nor Pillow, so that help texts can list it.
 """
@@ -6,17 +6,20 @@ A new layout is one entry of ``LAYOUTS``. This module imports neither torch nor 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from augsal_transforms.data.names import IMAGE_ENDINGS, match_names, printable, to_name
+from augsal_transforms.data.listing import by_stem, list_files, list_images
+from augsal_transforms.data.names import match_names, printable, to_name
 
 if TYPE_CHECKING:
     from augsal_transforms.data.folders import SaliencyFolder
+    from augsal_transforms.data.pictures import Source
 
-Named = Sequence[tuple[str, Path]]
+Named = Sequence[tuple[str, "Source"]]
+Paths = Sequence[tuple[str, Path]]
 
 _COCO_NAME = re.compile(r"COCO_(train|val|test)2014_")
 _FIXATION_PLACES = ("fixations/{}", "fixation_maps/{}", "fixations/fixations", "fixations", "fixation_maps")
@@ -26,17 +29,20 @@ _UNDIVIDED = "not divided: all of it is 'train'"
 class Files(NamedTuple):
     """The files of a data set: (name, path) of each image, map and fixation file. Names may repeat.
 
-    ``release`` is a file with the fixations of all images, in the format of SALICON's JSON release; it is read where
-    no image has a file of its own.
+    ``release`` is a file with the fixations of all images, SALICON's JSON release or OSIE's .mat file; it is read where
+    no image has a file of its own. ``makes_maps`` says that there are no maps: they are made from ``release``.
     """
 
     images: Named
     maps: Named
-    fixations: Named = ()
+    fixations: Paths = ()
     release: Path | None = None
+    makes_maps: bool = False
 
     def paired(self) -> set[str]:
-        """Names of the images that have a map."""
+        """Names of the images that have a map; ``release`` is not read, but taken to have all."""
+        if self.makes_maps:
+            return {name for name, _ in self.images}
         return {name for name, _ in self.images} & {name for name, _ in self.maps}
 
 
@@ -60,27 +66,31 @@ class Layout:
         images = [(to_name(name), path) for name, path in found.images]
         names = match_names((name for name, _ in found.maps), {name for name, _ in images})
         maps = [(names.get(name, to_name(name)), path) for name, path in found.maps]
-        return Files(images, maps, found.fixations, found.release)
+        return found._replace(images=images, maps=maps)
 
 
-def open_layout(folder: str | Path, split: str = "train", layout: str = "auto") -> SaliencyFolder:
+def open_layout(
+    folder: str | Path, split: str = "train", layout: str = "auto", sigma: float | None = None
+) -> SaliencyFolder:
     """Open a data set of images with saliency maps, whichever layout it has.
 
     Args:
         folder: The data set's folder.
         split: ``"train"`` or ``"val"``; a data set that is not divided is all ``"train"``.
         layout: A name in ``LAYOUTS``, or ``"auto"`` to recognise it.
+        sigma: Standard deviation in pixels of the Gaussian that makes OSIE's maps; ``None`` is one degree of vision.
 
     Returns:
         The data set. Names are file stems; in CAT2000, where stems repeat, ``Category/001``.
 
     Raises:
         FileNotFoundError: If nothing was recognised, or no image has a map.
-        ValueError: If there is no such layout, or two files share a name.
+        ValueError: If there is no such layout, OSIE's file has another form, or ``sigma`` is given for stored maps.
+        ImportError: For OSIE's .mat file where scipy is not installed.
     """
     from augsal_transforms.data.folders import SaliencyFolder
 
-    return SaliencyFolder(folder, split, layout=find_layout(folder, split, layout))
+    return SaliencyFolder(folder, split, layout=find_layout(folder, split, layout), sigma=sigma)
 
 
 def find_layout(folder: str | Path, split: str = "train", layout: str = "auto") -> Layout:
@@ -109,7 +119,7 @@ def find_layout(folder: str | Path, split: str = "train", layout: str = "auto") 
     return (paired or started)[0]
 
 
-def images_of(folder: str | Path) -> list[Path]:
+def images_of(folder: str | Path) -> list[Source]:
     """The images of a folder, without saliency and fixation maps where its layout is known.
 
     Returns:
@@ -126,34 +136,15 @@ def images_of(folder: str | Path) -> list[Path]:
     paired = (files for files in found if any(part.paired() for part in files))
     both = (files for files in found if any(part.images and part.maps for part in files))
     known = next(paired, None) or next(both, [])
-    return sorted({path for part in known for _, path in part.images}) or list_images(folder)
+    return sorted({path for part in known for _, path in part.images}, key=str) or [*list_images(folder)]
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Image files below a folder, sorted; dot files and dot folders are skipped."""
-    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-
-
-def list_files(folder: Path, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
-    """Files of these endings in a folder, sorted; none where there is no folder. Dot files are skipped."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
-def _by_stem(paths: Iterable[Path], ending: str = "") -> Named:
-    """(name, path) of the files whose stems end so, named without that ending."""
-    return [(path.stem.removesuffix(ending), path) for path in paths if path.stem.endswith(ending)]
-
-
-def _find_fixations(folder: Path, split: str) -> Named:
+def _find_fixations(folder: Path, split: str) -> Paths:
     """A file for each image, from the first of the usual folders that has any; .mat files win over maps."""
     for place in (folder / place.format(split) for place in _FIXATION_PLACES):
-        recorded = _by_stem(list_files(place, (".mat",)))  # with repeats, which a map loses
+        recorded = by_stem(list_files(place, (".mat",)))  # with repeats, which a map loses
         names = {name for name, _ in recorded}
-        if found := [*recorded, *((n, path) for n, path in _by_stem(list_files(place)) if n not in names)]:
+        if found := [*recorded, *((n, path) for n, path in by_stem(list_files(place)) if n not in names)]:
             return found
     return ()
 
@@ -173,7 +164,7 @@ def _find_salicon(folder: Path, split: str) -> Files:
 
     def named(kind: str) -> Named:
         if divided[kind]:
-            return _by_stem(list_images(folder / kind / split))
+            return by_stem(list_images(folder / kind / split))
         return [(path.stem, path) for path in list_files(folder / kind) if belongs(path.stem)]
 
     def belongs(name: str) -> bool:
@@ -191,9 +182,9 @@ def _undoubled(folder: Path) -> Path:
 def _find_mit1003(folder: Path, split: str) -> Files:
     if split != "train":
         return Files([], [])
-    images = _by_stem(list_files(_undoubled(folder / "ALLSTIMULI")))
+    images = by_stem(list_files(_undoubled(folder / "ALLSTIMULI")))
     maps = list_files(_undoubled(folder / "ALLFIXATIONMAPS"))
-    return Files(images, _by_stem(maps, "_fixMap"), _by_stem(maps, "_fixPts"))
+    return Files(images, by_stem(maps, "_fixMap"), by_stem(maps, "_fixPts"))
 
 
 def _find_cat2000(folder: Path, split: str) -> Files:
@@ -202,11 +193,19 @@ def _find_cat2000(folder: Path, split: str) -> Files:
         return Files([], [])
     root = folder / "trainSet" if (folder / "trainSet").is_dir() else folder
 
-    def named(part: str, endings: tuple[str, ...] = (".jpg", ".jpeg", ".png")) -> Named:
+    def named(part: str, endings: tuple[str, ...] = (".jpg", ".jpeg", ".png")) -> Paths:
         categories = sorted(path for path in (root / part).glob("*") if path.is_dir() and path.name[0] != ".")
         return [(f"{parent.name}/{path.stem}", path) for parent in categories for path in list_files(parent, endings)]
 
     return Files(named("Stimuli"), named("FIXATIONMAPS"), named("FIXATIONLOCS", (".mat",)))
+
+
+def _find_osie(folder: Path, split: str) -> Files:
+    root = folder / "data" if (folder / "data" / "stimuli").is_dir() else folder  # or `data` itself
+    fixations = root / "eye" / "fixations.mat"
+    if split != "train" or not fixations.is_file():
+        return Files([], [])
+    return Files(by_stem(list_files(root / "stimuli")), [], release=fixations, makes_maps=True)
 
 
 def _find_plain(folder: Path, split: str) -> Files:
@@ -217,7 +216,7 @@ def _find_plain(folder: Path, split: str) -> Files:
     fixations, release = _find_fixations(folder, split), _find_release(folder, split)
     if split != "train" or len(images) != 1 or len(maps) != 1:
         return Files([], [], fixations, release)
-    return Files(_by_stem(list_files(images[0])), _by_stem(list_files(maps[0])), fixations, release)
+    return Files(by_stem(list_files(images[0])), by_stem(list_files(maps[0])), fixations, release)
 
 
 SALICON = Layout(
@@ -235,6 +234,11 @@ LAYOUTS = {
             "trainSet/Stimuli/CATEGORY/001.jpg and trainSet/FIXATIONMAPS/CATEGORY/001.jpg, "
             f"with or without trainSet ({_UNDIVIDED})",
             _find_cat2000,
+        ),
+        Layout(
+            "osie",
+            f"data/stimuli/NAME.jpg and data/eye/fixations.mat, from which maps are made ({_UNDIVIDED})",
+            _find_osie,
         ),
         Layout(
             "plain",

@@ -18,7 +18,7 @@ def to_name(text: str) -> str:
     return unicodedata.normalize("NFC", printable(text))
 
 
-def printable(path: str | Path) -> str:
+def printable(path: object) -> str:
     """A path as text that any terminal or file takes: bytes that are not UTF-8 are written as escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 

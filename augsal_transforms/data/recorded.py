@@ -98,11 +98,22 @@ def to_recorded(viewers: Sequence[Any], frame: Size, *, first: int, swap: bool =
     found = [to_pairs(points) for points in viewers]
     pairs = np.concatenate([np.empty((0, 2)), *found])[:, :: -1 if swap else 1]
     finite = np.isfinite(pairs).all(1)
-    kept = pairs[finite]
-    for column, values in zip("xy", kept.T, strict=True):
+    for column, values in zip("xy", pairs[finite].T, strict=True):
         refuse_shares(values, column)
+    return round_pairs(pairs, frame, first=first)
+
+
+def round_pairs(pairs: np.ndarray[Any, Any], frame: Size, *, first: int) -> Recorded:
+    """Points (N, 2), x and y, as the pixels nearest to them; those that are not finite are left out and counted.
+
+    Args:
+        pairs: The points, in pixels counted from ``first``.
+        frame: (H, W).
+        first: Number of the first pixel.
+    """
+    finite = np.isfinite(pairs).all(1)
     # Coordinates far outside every frame are cut off here, where they would overflow; they stay outside.
-    points = np.rint(kept.clip(-1e9, 1e9)).astype(np.int64) - first
+    points = np.rint(pairs[finite].clip(-1e9, 1e9)).astype(np.int64) - first
     return Recorded(torch.from_numpy(points), frame, int((~finite).sum()))
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.data.images import read_image, to_saliency_map
-from augsal_transforms.data.layouts import list_images
+from augsal_transforms.data.listing import list_images
 from augsal_transforms.data.names import printable, to_name
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.photometry import to_unit_range

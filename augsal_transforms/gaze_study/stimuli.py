@@ -15,6 +15,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import read_image, to_rgb_image
+from augsal_transforms.data.pictures import Source
 from augsal_transforms.data.tables import csv_safe
 from augsal_transforms.files import replacing, write_file
 from augsal_transforms.gaze_study.study import COLUMNS, TABLE
@@ -80,7 +81,7 @@ def _refuse_equal_names(names: Iterable[str]) -> None:
             raise ValueError(f"{name!r} and {other!r} would both be written as {_file_name(name)}.png; rename one.")
 
 
-def _write_image(store: EditStore, path: Path, name: str, folder: Path) -> Iterator[Row]:
+def _write_image(store: EditStore, path: Source, name: str, folder: Path) -> Iterator[Row]:
     """Write an original with those of its edits that changed it, and return their rows."""
     image, name = to_rgb_image(read_image(path)).as_subclass(Tensor), _file_name(name)
     stored = {edit.path: store.read(edit.path) for edit in store.list_edits(image)}

@@ -25,6 +25,7 @@ from torch import Tensor
 from augsal_transforms.data.fixation_files import read_fixation_table
 from augsal_transforms.data.fixations import Fixations, count_fixations, find_fixations
 from augsal_transforms.data.images import read_image, to_saliency_map
+from augsal_transforms.data.layouts import LAYOUTS
 from augsal_transforms.data.names import to_name
 from augsal_transforms.data.recorded import Placed, place_fixations
 from augsal_transforms.data.tables import csv_plain, read_text
@@ -158,7 +159,8 @@ def _find_fixations(folder: Path, frames: Mapping[str, Size]) -> Fixations:
         if not recorded:
             raise ValueError(f"{table} has no fixation of an image that {TABLE} names, such as {next(iter(frames))!r}.")
         return Fixations({}, recorded)
-    fixations = find_fixations(folder, "train", "plain", frames)
+    files = LAYOUTS["plain"].files(folder, "train")
+    fixations = find_fixations(files, {name: folder / name for name in frames})
     if not fixations:
         raise FileNotFoundError(
             f"{folder} has no fixations of the images that {TABLE} names. Expected fixations.csv (image, x, y), or "

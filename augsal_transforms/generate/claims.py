@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from augsal_transforms.data.pictures import Source
 from augsal_transforms.files import is_file, list_folder, make_folder, parse_json, read_file, retry, write_file
 
 _NOTE = re.compile(r"[0-9a-f]{32}")
@@ -97,7 +98,7 @@ class Failures:
     def __init__(self, store: Path) -> None:
         self.store, self.folder, self.table = store, store / "failures", store / "failures.jsonl"
 
-    def note(self, name: str, path: Path, error: Exception) -> None:
+    def note(self, name: str, path: Source, error: Exception) -> None:
         """Note why an image could not be edited."""
         text = str(error) or type(error).__name__
         content = json.dumps({"name": name, "path": str(path), "error": text[:10_000]}).encode()

@@ -13,9 +13,10 @@ import PIL.Image
 import pytest
 from scipy.io import savemat
 
-from augsal_transforms.data.checks import Problem, check_data, write_problems
+from augsal_transforms.data.checks import check_data
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
+from augsal_transforms.data.problems import Problem, write_problems
 from augsal_transforms.data.tables import csv_plain, csv_safe
 from augsal_transforms.scenes.writer import write_scenes
 
