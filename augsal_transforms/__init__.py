@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from augsal_transforms.editor.editor import SaliencyEditor
     from augsal_transforms.editor.edits import Brightness, Color, Contrast
     from augsal_transforms.editor.results import EditedImage
+    from augsal_transforms.editor.saliency_gate import SaliencyGate
     from augsal_transforms.losses import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
     from augsal_transforms.readouts.predictor import SaliencyPredictor
     from augsal_transforms.store.store import EditStore
@@ -32,6 +33,7 @@ __all__ = [
     "MaskedEditingLoss",
     "SaliencyDiffusionAugment",
     "SaliencyEditor",
+    "SaliencyGate",
     "SaliencyLoss",
     "SaliencyMap",
     "SaliencyPredictor",
@@ -47,6 +49,7 @@ _HOMES = {
     "calibrate": "editor.calibrate",
     "Calibration": "diffusion.calibration",
     "SaliencyEditor": "editor.editor",
+    "SaliencyGate": "editor.saliency_gate",
     "Brightness": "editor.edits",
     "Color": "editor.edits",
     "Contrast": "editor.edits",

@@ -16,8 +16,11 @@ from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images, resize
 from augsal_transforms.editor.edits import KINDS, Edit
 from augsal_transforms.editor.results import ImageAnalysis, Source
+from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.readouts import Readouts
+
+Wanted = Sequence[Edit | Sequence[Edit]]  # one edit per image, or several of an image
 
 
 def check_options(*, config: Any, calibration: Any, gate: Any) -> None:
@@ -117,13 +120,15 @@ def check_prompts(prompts: Any, images: Sequence[Tensor]) -> list[str]:
     return [to_caption(prompt, f"prompts[{n}]") for n, prompt in enumerate(one_each("prompts", prompts, images))]
 
 
-def check_edits(edits: Any, images: Sequence[Any]) -> list[list[Edit]]:
+def check_edits(edits: Any, images: Sequence[Any], saliency_gate: Any = None) -> list[list[Edit]]:
     """The edits of each image.
 
     Raises:
-        TypeError: If ``edits`` holds anything but edits and lists of them.
-        ValueError: If there is not one entry per image.
+        TypeError: If ``edits`` holds anything but edits and lists of them, or ``saliency_gate`` is of another type.
+        ValueError: If there is not one entry per image, or an image without an edit where a gate is to choose one.
     """
+    if not isinstance(saliency_gate, (SaliencyGate, type(None))):
+        raise TypeError(f"`saliency_gate` must be a SaliencyGate or None, got {type(saliency_gate).__name__}.")
     if isinstance(edits, (list, tuple)) and len(edits) != len(images):
         raise ValueError(
             f"`edits` must have one entry per image, {len(images)}, got {len(edits)}. "
@@ -138,6 +143,8 @@ def check_edits(edits: Any, images: Sequence[Any]) -> list[list[Edit]]:
             if not isinstance(edit, Edit):
                 names = ", ".join(kind.__name__ for kind in KINDS.values())
                 raise TypeError(f"`edits[{n}]` must hold edits ({names}), got {edit!r}.")
+        if saliency_gate is not None and not entry:
+            raise ValueError(f"`edits[{n}]` must hold an edit, of which `saliency_gate` can choose one, got none.")
     return lists
 
 

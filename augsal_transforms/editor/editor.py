@@ -23,7 +23,7 @@ from augsal_transforms.diffusion.hub import locate_model
 from augsal_transforms.diffusion.letterbox import check_images
 from augsal_transforms.diffusion.loading import find_device, load_model
 from augsal_transforms.diffusion.model import DiffusionModel, check_finite
-from augsal_transforms.editor.checks import check_analyses, check_edits, check_options, check_sources
+from augsal_transforms.editor.checks import Wanted, check_analyses, check_edits, check_options, check_sources
 from augsal_transforms.editor.composite import bounded_edit
 from augsal_transforms.editor.constraint import property_bounds
 from augsal_transforms.editor.edits import Edit
@@ -31,8 +31,8 @@ from augsal_transforms.editor.kinds import edit_latent
 from augsal_transforms.editor.passes import check_attention_size, decode_residual, denoise, inserted_tokens, source_pass
 from augsal_transforms.editor.region import draw_masks, find_regions
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Source, edited, unedited
+from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.photometry import photometric_properties, to_unit_range
-from augsal_transforms.randomness import keyed_generator, pixel_hash
 from augsal_transforms.readouts.gate import check_gate, read_properties
 from augsal_transforms.readouts.readouts import Readouts, load_readouts
 
@@ -80,10 +80,9 @@ class SaliencyEditor:
             gate: Readouts, ``"bundled"`` or their folder: LLFR limits edits too. ``None``: the pixels alone do.
             revision: Commit of a hub id; ``"sd-v1-5"`` has one pinned.
             local_files_only: Whether the hub is never asked.
-            compile: Whether ``torch.compile`` compiles the networks, for many images of a few sizes on a GPU. The
-                first batches of each size take minutes. Torch keeps eight compilations of a network's code in a
-                process. The U-Net has two for each size of images and of batches, so from the fifth size on, over
-                all editors, it runs uncompiled. Every batch is filled up to ``batch_size``. A CPU gains nothing.
+            compile: Whether ``torch.compile`` compiles the networks, for many images of up to four sizes on a GPU:
+                Torch keeps eight compilations of the U-Net in a process, two for each size of images and of batches.
+                The first batches of a size take minutes. Batches are filled to ``batch_size``. A CPU gains nothing.
 
         Raises:
             FileNotFoundError: If the model or a part of it is not on disk and cannot be fetched.
@@ -92,8 +91,7 @@ class SaliencyEditor:
         check_options(config=config, calibration=calibration, gate=gate)  # before gigabytes are loaded
         place = find_device(device)
         folder = locate_model(name, revision=revision, local_files_only=local_files_only)
-        backend = "inductor" if compile else None
-        model = load_model(folder, device=place, dtype=dtype, backend=backend)
+        model = load_model(folder, device=place, dtype=dtype, backend="inductor" if compile else None)
         calibration = calibration or Calibration.load(folder, folder) or Calibration.published()
         readouts = load_readouts(gate)[0] if isinstance(gate, (str, Path)) else deepcopy(gate)
         readouts = readouts and readouts.to(model.device)  # a copy: the caller's readouts stay on their device
@@ -127,14 +125,15 @@ class SaliencyEditor:
         images: list[Tensor] | Tensor,
         saliency_maps: list[Tensor] | Tensor,
         prompts: Sequence[str | None] | None,
-        edits: Sequence[Edit | Sequence[Edit]],
+        edits: Wanted,
         *,
         seed: int | Sequence[int] = 0,
+        saliency_gate: SaliencyGate | None = None,
     ) -> list[EditedImage]:
         """``apply(analyse(images, saliency_maps, prompts, seed=seed), edits)``; threads may call it at once."""
         images = check_images(images)
-        check_edits(edits, images)  # before the networks work
-        return self.apply(self.analyse(images, saliency_maps, prompts, seed=seed), edits)
+        check_edits(edits, images, saliency_gate)  # before the networks work
+        return self.apply(self.analyse(images, saliency_maps, prompts, seed=seed), edits, saliency_gate=saliency_gate)
 
     @torch.no_grad()
     def analyse(
@@ -145,46 +144,47 @@ class SaliencyEditor:
         *,
         seed: int | Sequence[int] = 0,
     ) -> list[ImageAnalysis]:
-        """Analyse images for all their edits: the latent, the source pass, the word and the region.
+        """Analyse each image for all its edits: the latent, the source pass, the word and the region.
 
         Args:
             images: A list of (3, H, W) or a batch (B, 3, H, W), uint8 or float in [0, 1], any sizes.
             saliency_maps: A list of (1, H, W) or a batch (B, 1, H, W), in [0, 1]; resized where they differ from
                 the image.
             prompts: A caption per image, or ``None``; without one M is the saliency map and no word is named.
-            seed: One seed for all images, or one per image. Randomness is keyed on it and on the image's pixels,
-                so neither the order nor the size of a batch matters.
-
-        Returns:
-            One analysis per image.
+            seed: One for all images, or one per image. Randomness is keyed on it and on the pixels, not on the batch.
         """
         size, multiple = self.config.resolution or self.model.resolution, self.model.multiple
         sources = check_sources(images, saliency_maps, prompts, seed, size, multiple)
         return self.batches.run(self._analyse_batch, sources, [source.letterbox.outer for source in sources])
 
     @torch.no_grad()
-    def apply(self, analyses: Sequence[ImageAnalysis], edits: Sequence[Edit | Sequence[Edit]]) -> list[EditedImage]:
+    def apply(
+        self, analyses: Sequence[ImageAnalysis], edits: Wanted, *, saliency_gate: SaliencyGate | None = None
+    ) -> list[EditedImage]:
         """Edit analysed images.
 
         Args:
             analyses: The result of ``analyse``.
-            edits: One edit per image, or a list of edits per image; α is drawn where it is a range.
+            edits: One edit per image, or several; α is drawn where it is a range. A null edit changes nothing.
+            saliency_gate: Chooses one of an image's edits; ``None`` makes them all.
 
         Returns:
-            A flat list, image by image, edit by edit. A null edit returns the image it was given.
+            A flat list, image by image, edit by edit; one result per image with a ``saliency_gate``.
 
         Raises:
             ValueError: If an editor with another model, other noise levels or no gate made the analyses.
         """
         analyses = check_analyses(analyses, self.origin, has_gate=self.gate is not None)
-        jobs: list[tuple[ImageAnalysis, Edit]] = []
-        for analysis, wanted in zip(analyses, check_edits(edits, analyses), strict=True):
-            draws = keyed_generator("edits", analysis.source.seed, pixel_hash(analysis.source.image))
-            jobs += [(analysis, edit.draw(draws)) for edit in wanted]
+        wanted = check_edits(edits, analyses, saliency_gate)
+        if saliency_gate is not None:
+            return saliency_gate.select(self._make, analyses, wanted)
+        return self._make([(a, edit) for a, some in zip(analyses, wanted, strict=True) for edit in a.draw(some)])
+
+    def _make(self, jobs: list[tuple[ImageAnalysis, Edit]]) -> list[EditedImage]:
+        """Drawn edits of analysed images, in batches; those that change nothing pass no network."""
         active = [n for n, (analysis, edit) in enumerate(jobs) if not edit.is_null and not analysis.is_empty]
         shapes = [jobs[n][0].source.letterbox.outer for n in active]
-        results = self.batches.run(self._apply_batch, [jobs[n] for n in active], shapes)
-        made = dict(zip(active, results, strict=True))
+        made = dict(zip(active, self.batches.run(self._apply_batch, [jobs[n] for n in active], shapes), strict=True))
         return [made[n] if n in made else unedited(*job) for n, job in enumerate(jobs)]
 
     def _analyse_batch(self, sources: list[Source]) -> list[ImageAnalysis]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from augsal_transforms.diffusion.letterbox import Letterbox
 from augsal_transforms.diffusion.prompts import Word
 from augsal_transforms.editor.edits import Edit
 from augsal_transforms.photometry import PROPERTIES
+from augsal_transforms.randomness import keyed_generator, pixel_hash
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,40 @@ class ImageAnalysis:
     properties: Tensor
     readout_properties: Tensor
 
+    @property
+    def draws(self) -> torch.Generator:
+        """A generator of the draws of this image's edits, keyed on its seed and its pixels."""
+        return keyed_generator("edits", self.source.seed, pixel_hash(self.source.image))
+
+    def draw(self, edits: Sequence[Edit]) -> list[Edit]:
+        """Edits with every α drawn."""
+        draws = self.draws
+        return [edit.draw(draws) for edit in edits]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate that a ``SaliencyGate`` tried.
+
+    Attributes:
+        kind: Name of its kind.
+        color: The target colour's name, or "".
+        alpha: α, the editing strength asked for.
+        strength: The part of the edit that the two-sigma rule allowed, in [0, 1].
+        rise: Logarithm of the region's share of predicted gaze after the edit to the share before it.
+    """
+
+    kind: str
+    color: str
+    alpha: float
+    strength: float
+    rise: float
+
+    @classmethod
+    def of(cls, result: EditedImage, rise: float) -> Trial:
+        """The metadata of an edit with its rise."""
+        return cls(result.kind, result.color, result.alpha, result.strength, rise)
+
 
 @dataclass(frozen=True, repr=False)
 class EditedImage:
@@ -93,6 +129,9 @@ class EditedImage:
         properties_before: The six photometric properties inside the mask, before the edit.
         properties_after: The same properties after the edit.
         seed: Seed of the noise and of the draws.
+        rise: Logarithm of the region's share of predicted gaze after the edit to the share before it; ``None``
+            without a ``SaliencyGate``. Of an image that was not raised, the largest that was reached.
+        tried: The candidates that a ``SaliencyGate`` tried for this image, in their order.
     """
 
     image: Tensor
@@ -108,6 +147,8 @@ class EditedImage:
     properties_before: dict[str, float]
     properties_after: dict[str, float]
     seed: int
+    rise: float | None = None
+    tried: tuple[Trial, ...] = ()
 
     @property
     def is_edited(self) -> bool:
@@ -133,6 +174,13 @@ def unedited(analysis: ImageAnalysis, edit: Edit) -> EditedImage:
         properties_before=properties,
         properties_after=properties,
     )
+
+
+def not_raised(analysis: ImageAnalysis, edit: Edit, tried: tuple[Trial, ...]) -> EditedImage:
+    """The result where a ``SaliencyGate`` let no candidate pass: the image unedited, named by the best candidate."""
+    best = max(tried, key=lambda trial: trial.rise)
+    kept = replace(unedited(analysis, edit), strength=0.0, bound_by="not raised", tried=tried)
+    return replace(kept, kind=best.kind, color=best.color, alpha=best.alpha, rise=best.rise)
 
 
 def edited(analysis: ImageAnalysis, edit: Edit, image: Tensor, measurements: list[float]) -> EditedImage:
