@@ -68,7 +68,7 @@ class AugmentedDataset(Dataset[dict[str, Any]]):
             raw = self.dataset[index]
         sample, keys = self._as_dict(raw)
         row = keys.read(sample)
-        needed = ["image"] if self.augment.predictor else ["image", "saliency_map"]
+        needed = ["image"] if self.augment.predictor is not None else ["image", "saliency_map"]
         if lacking := [role for role in needed if role not in row]:
             raise TypeError(
                 f"A sample of `dataset` must have {keys.describe()}, got {describe_sample(raw)} without "

@@ -16,7 +16,7 @@ from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.randomness import check_chance, check_integer, keyed_generator
-from augsal_transforms.readouts.predictor import SaliencyPredictor
+from augsal_transforms.readouts.contract import PredictsSaliency, check_predictor, device_of, predict_maps
 from augsal_transforms.sample import (
     PICTURES,
     edited_leaves,
@@ -73,8 +73,9 @@ class SaliencyDiffusionAugment(v2.Transform):
         on_error: ``"keep"`` returns a sample whose edit fails unedited, counted in ``counts`` and warned of once per
             cause; ``"raise"`` raises. Always raised are a map or an image that cannot be read, because nothing may
             stand in for a target; errors of the pipeline or the system; and a run whose first 200 edits all fail.
-        predictor: A ``SaliencyPredictor``. A dict without a ``saliency_map`` gets its map, and every sample
-            one more key, ``is_predicted`` (bool tensor ()), that is true for such a map.
+        predictor: A ``SaliencyPredictor``, or a model of yours with ``predict(images)``. A dict without a
+            ``saliency_map`` gets its map, and every sample one more key, ``is_predicted`` (bool tensor ()), that is
+            true for such a map.
         keys: Names that a sample has for what is read, such as ``{"image": "img", "saliency_map": "label", "prompt":
             "caption", "image_id": "id"}``; for tuples positions, ``{"prompt": 2}``. Added keys keep their names.
 
@@ -96,7 +97,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         edits: Sequence[Edit] | None = None,
         seed: int | None = None,
         on_error: Literal["keep", "raise"] = "keep",
-        predictor: SaliencyPredictor | None = None,
+        predictor: PredictsSaliency | None = None,
         keys: Mapping[str, str | int] | None = None,
     ) -> None:
         super().__init__()
@@ -106,9 +107,8 @@ class SaliencyDiffusionAugment(v2.Transform):
             raise TypeError("`edits` goes with `editor`; a store's kinds and strengths are those it was filled with.")
         if on_error not in ("keep", "raise"):
             raise ValueError(f"`on_error` must be 'keep' or 'raise', got {on_error!r}.")
-        if not isinstance(predictor, (SaliencyPredictor, type(None))):
-            raise TypeError(f"`predictor` must be a SaliencyPredictor, got {type(predictor).__name__}.")
-        self.p, self.on_error, self.predictor = check_chance(p), on_error, predictor
+        self.p, self.on_error = check_chance(p), on_error
+        self.predictor = None if predictor is None else check_predictor(predictor)
         self.seed = None if seed is None else check_integer("seed", seed)
         self.keys = SampleKeys.of(keys)
         self._source: LiveEdits | StoreEdits = StoreEdits(store) if editor is None else LiveEdits(editor, edits)
@@ -154,7 +154,9 @@ class SaliencyDiffusionAugment(v2.Transform):
         if not isinstance(sample, (Mapping, tuple, list)):
             raise TypeError(_LONE_IMAGE.format(self.keys.describe(), type(sample).__name__))
         row = self.keys.read(sample)
-        is_pair = "image" in row and ("saliency_map" in row or (self.predictor and isinstance(sample, Mapping)))
+        is_pair = "image" in row and (
+            "saliency_map" in row or (self.predictor is not None and isinstance(sample, Mapping))
+        )
         if not is_pair or not (isinstance(sample, Mapping) or all(map(is_picture, list(row.values())[:2]))):
             raise TypeError(_LONE_IMAGE.format(self.keys.describe(), describe_sample(sample)))
         return self.keys.write(sample, self.augment_rows([row], self.keys)[0])
@@ -175,7 +177,7 @@ class SaliencyDiffusionAugment(v2.Transform):
             raise TypeError(f"`batch` must be a dict of collated values, got {describe_sample(batch)}. Give it names.")
         names = self.keys if keys is None else SampleKeys.of(keys)
         columns = names.read(batch)
-        needed = ["image"] if self.predictor else ["image", "saliency_map"]
+        needed = ["image"] if self.predictor is not None else ["image", "saliency_map"]
         if lacking := [role for role in needed if role not in columns]:
             raise TypeError(f"`batch` must have {names.describe()}, lacks {', '.join(lacking)}.")
         added = torch.utils.data.default_collate(self.augment_rows(split_batch(columns), names))
@@ -198,7 +200,7 @@ class SaliencyDiffusionAugment(v2.Transform):
             saliency_map = read_map(predicted[n] if n in predicted else row["saliency_map"], image, image_id)
             caption = read_caption(row, keys) if self._source.needs_captions else ""
             leaves.append(unedited_leaves(image, saliency_map))
-            if self.predictor:
+            if self.predictor is not None:
                 leaves[-1]["is_predicted"] = torch.tensor(n in predicted)
             generator = self._toss(image_id)
             if generator is None:
@@ -218,9 +220,10 @@ class SaliencyDiffusionAugment(v2.Transform):
         lacking = [n for n, row in enumerate(rows) if "saliency_map" not in row]
         if self.predictor is None or not lacking:
             return {}
-        check_worker(self.predictor.model.device, torch.cuda._is_in_bad_fork())
+        check_worker(device_of(self.predictor), torch.cuda._is_in_bad_fork())
         self._tally.add("map predicted", len(lacking))
-        return dict(zip(lacking, self.predictor.predict([images[n].as_subclass(Tensor) for n in lacking]), strict=True))
+        maps = predict_maps(self.predictor, [images[n].as_subclass(Tensor) for n in lacking])
+        return dict(zip(lacking, maps, strict=True))
 
     def _toss(self, image_id: str) -> torch.Generator | None:
         """The coin toss: the generator of a sample's further draws, or ``None`` where the sample stays as it is."""

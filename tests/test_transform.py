@@ -600,8 +600,25 @@ def test_without_a_predictor_the_contract_has_no_other_key_and_a_lone_image_stay
     assert "is_predicted" not in SaliencyDiffusionAugment(editor=editor, p=0)(scene())
     with pytest.raises(TypeError, match="needs an image with its saliency map"):
         SaliencyDiffusionAugment(editor=editor, predictor=predictor)(scene()["image"])
-    with pytest.raises(TypeError, match="`predictor` must be a SaliencyPredictor"):
+    with pytest.raises(TypeError, match="`predictor` must have a method `predict"):
         SaliencyDiffusionAugment(editor=editor, predictor="bundled")
+
+
+def test_any_model_with_predict_gives_maps_and_wrong_maps_are_refused(editor):
+    class Own:
+        def __len__(self):  # false where a truth value is asked for
+            return 0
+
+        def predict(self, images):
+            return [image.float().mean(0, keepdim=True) / 255 * scale for image in images]
+
+    scale, sample = 0.5, {"image": scene()["image"], "image_id": "a"}
+    out = SaliencyDiffusionAugment(editor=editor, p=0, predictor=Own())(sample)
+    assert out["is_predicted"].item()
+    assert out["saliency_map"].max() == 1
+    scale = float("nan")
+    with pytest.raises(ValueError, match="must return finite maps"):
+        SaliencyDiffusionAugment(editor=editor, p=0, predictor=Own())(sample)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 Predictions = Annotated[Path | None, typer.Option(help="A folder of predicted maps, named as the images.")]
 ModelName = Annotated[
     str | None,
-    typer.Option(help="bundled, a folder of readouts, or module:function from image (3, H, W) to map (1, h, w)."),
+    typer.Option(
+        help="photographs, bundled, a folder of readouts, module:function from image (3, H, W) to map (1, h, w), or "
+        "module:object with a method predict."
+    ),
 ]
 PresetName = Annotated[str, typer.Option(help="Whose definitions of the metrics: {presets}.")]
 SplitOrVal = Annotated[str | None, typer.Option(help="train or val.  [default: val where there is one]")]

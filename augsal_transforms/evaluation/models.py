@@ -1,10 +1,11 @@
-"""Sources of predictions: a folder of stored maps, the bundled predictor, or the user's own function."""
+"""Sources of predictions: a folder of stored maps, a predictor, or the user's own function."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from augsal_transforms.data.listing import list_images
 from augsal_transforms.data.names import printable, to_name
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.photometry import to_unit_range
+from augsal_transforms.readouts.contract import PredictsSaliency, check_predictor, predict_maps
 from augsal_transforms.readouts.predictor import SaliencyPredictor
 
 Model = Callable[[Tensor], Tensor]
@@ -28,22 +30,49 @@ def load_model(name: str, device: str = "cpu") -> Model:
     """A saliency model as a function of an image (3, H, W) in [0, 1] that returns a map (1, h, w).
 
     Args:
-        name: ``"bundled"``; a folder that ``augsal train-readouts`` wrote; or ``module:function``, a function (or
-            another callable) of this form.
+        name: A predictor as ``load_predictor`` takes it; or ``module:function``, a function (or another callable) of
+            this form.
         device: Device of the predictor, and of the images that a function is given.
 
     Raises:
         ValueError: If there is no such module, or it has no such function.
     """
-    if ":" in name and not Path(name).is_dir():
+    if _is_import(name):
         function = find_function(name)
-        return lambda image: function(image.to(device))
-    predictor = SaliencyPredictor.from_pretrained(name, device=device)
-    return lambda image: predictor.predict([image])[0]
+        if not _predicts(function):
+            return lambda image: function(image.to(device))
+    predictor = load_predictor(name, device)
+    return lambda image: predict_maps(predictor, [image.to(device) if _is_import(name) else image])[0]
+
+
+def load_predictor(name: str, device: str = "cpu") -> PredictsSaliency:
+    """A predictor of saliency by its name on the command line.
+
+    Args:
+        name: ``"photographs"``; ``"bundled"``; a folder of readouts, as ``augsal train-readouts`` writes it; or
+            ``module:object``, an object with a method ``predict``.
+        device: Device of a predictor that is loaded here.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        TypeError: If the object has no such method.
+        ValueError: If there is no such module or object, or if files are broken.
+    """
+    if _is_import(name):
+        return check_predictor(find_function(name))
+    return SaliencyPredictor.from_pretrained(name, device=device)
+
+
+def _is_import(name: str) -> bool:
+    return ":" in name and not Path(name).is_dir()
+
+
+def _predicts(value: Any) -> bool:
+    return not isinstance(value, type) and callable(getattr(value, "predict", None))
 
 
 def find_function(name: str) -> Model:
-    """The function that ``module:function`` names.
+    """The function, or the object with a method ``predict``, that ``module:function`` names.
 
     Raises:
         ValueError: If there is no such module, or it has no such function. An error inside the module is raised as
@@ -58,7 +87,7 @@ def find_function(name: str) -> Model:
         raise ValueError(
             f"`{name}`: there is no module {module!r} here; is it installed, or in this folder?"
         ) from error
-    if not callable(function):
+    if not (callable(function) or _predicts(function)):
         raise ValueError(f"`{name}`: the module {module!r} has no function {attribute!r}.")
     model: Model = function
     return model

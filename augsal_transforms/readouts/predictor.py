@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from augsal_transforms.diffusion.loading import find_device, load_model
 from augsal_transforms.diffusion.model import DiffusionModel, check_finite
 from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.features import decoder_features
-from augsal_transforms.readouts.readouts import Readouts, load_readouts, save_readouts
+from augsal_transforms.readouts.photographs import DESCRIPTION, PhotographPredictor, load_photographs
+from augsal_transforms.readouts.readouts import Readouts, load_readouts, locate_folder, save_readouts
 
 BATCH_SIZE = 8  # images; halved where memory does not hold them
 
@@ -39,7 +41,7 @@ class HasModel(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SaliencyPredictor:
-    """Predicts where people look; ``from_pretrained`` loads one.
+    """Predicts where people look, by readouts of a diffusion model's features; ``from_pretrained`` loads one.
 
     Attributes:
         model: The frozen diffusion model whose features are read.
@@ -58,20 +60,29 @@ class SaliencyPredictor:
     @classmethod
     def from_pretrained(
         cls, name: str | Path = "bundled", *, editor: str | HasModel | None = None, device: str = "cpu"
-    ) -> SaliencyPredictor:
-        """Load readouts, and the diffusion model they belong to where none is given.
+    ) -> SaliencyPredictor | PhotographPredictor:
+        """Load a predictor of saliency.
 
         Args:
-            name: ``"bundled"`` (for the bundled model, trained on no photograph) or a folder of readouts.
+            name: ``"photographs"`` (a compact network, trained on people's gaze), ``"bundled"`` (readouts of the
+                bundled model), or a folder of readouts or of such a network.
             editor: A ``SaliencyEditor``, whose model is shared, or the name of a model; ``None`` is the model that
-                the readouts were trained on.
-            device: Device of a model that is loaded here.
+                the readouts were trained on. Only with readouts.
+            device: Device of a network or a model that is loaded here.
+
+        Returns:
+            A ``PhotographPredictor`` for a compact network, else a ``SaliencyPredictor``. Both have ``predict``.
 
         Raises:
             TypeError: If ``name`` or ``editor`` is of another type.
-            FileNotFoundError: If there are no readouts, or no such model.
-            ValueError: If they are broken, or were trained on another model.
+            FileNotFoundError: If there is no such folder, or no such model.
+            ValueError: If the files are broken, or if the readouts were trained on another model than ``editor``.
         """
+        folder = locate_folder(name)
+        if os.path.lexists(folder / DESCRIPTION):
+            if editor is not None:
+                raise ValueError(f"`editor` goes with readouts; {str(name)!r} is a network of its own. Leave it out.")
+            return load_photographs(folder, str(name), device)
         readouts, trained_on = load_readouts(name)
         if editor is None or isinstance(editor, str):
             model_name = editor or trained_on
@@ -90,6 +101,11 @@ class SaliencyPredictor:
         # A worker process loads the model itself: its weights and its lock do not travel, the readouts' few weights do.
         place = (self.model.folder, str(self.model.device), self.model.unet.dtype)
         return _reload, (*place, deepcopy(self.readouts).cpu(), self.model_name, self.name, self.batches)
+
+    @property
+    def device(self) -> torch.device:
+        """The model's device."""
+        return self.model.device
 
     def save(self, folder: Path) -> None:
         """Write the readouts, half precision, with a fingerprint of the U-Net they belong to."""

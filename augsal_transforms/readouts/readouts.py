@@ -23,6 +23,7 @@ from augsal_transforms.readouts.features import Aggregator, decoder_convolutions
 from augsal_transforms.readouts.heads import ClassReadout, PhotometricReadout, SaliencyReadout
 
 WEIGHTS, DESCRIPTION = "augsal_readouts.safetensors", "augsal_readouts.json"
+ASSETS = {"bundled": "readouts", "photographs": "photographs"}  # folders in the package, by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +161,7 @@ def load_readouts(name: str | Path) -> tuple[Readouts, str]:
         FileNotFoundError: If there are none.
         ValueError: If their files are broken.
     """
-    if not isinstance(name, (str, os.PathLike)):
-        raise TypeError(f"`name` must be 'bundled' or a folder of readouts, got {type(name).__name__}.")
-    bundled = str(files("augsal_transforms") / "assets" / "readouts")
-    folder = Path(bundled if name == "bundled" else os.path.expanduser(name))  # noqa: PTH111 - as in `locate_model`
+    folder = locate_folder(name)
     if not os.path.lexists(folder / WEIGHTS):
         raise FileNotFoundError(
             f"{folder} has no {WEIGHTS}. Give 'bundled' or a folder that `augsal train-readouts --out` wrote."
@@ -184,6 +182,19 @@ def load_readouts(name: str | Path) -> tuple[Readouts, str]:
         raise ValueError(f"{broken[0]} in {folder / WEIGHTS} has values that are not finite.")
     readouts.load_state_dict(weights, assign=True)
     return readouts.eval().requires_grad_(False), editor
+
+
+def locate_folder(name: str | Path) -> Path:
+    """The folder of readouts or of a predictor: a name of ``ASSETS``, or a path.
+
+    Raises:
+        TypeError: If ``name`` is no string or path.
+    """
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(f"`name` must be 'bundled', 'photographs' or a folder, got {type(name).__name__}.")
+    if name in ASSETS:
+        return Path(str(files("augsal_transforms") / "assets" / ASSETS[str(name)]))
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - as in `locate_model`
 
 
 def _read_description(folder: Path) -> tuple[ReadoutConfig, str]:

@@ -12,7 +12,13 @@ from augsal_transforms.data.fixations import FixatedFolder, count_fixations
 from augsal_transforms.data.images import to_saliency_map
 from augsal_transforms.evaluation.evaluate import evaluate
 from augsal_transforms.evaluation.leave_one_out import LeaveOneOut, read_sample, scale_counts, to_density
-from augsal_transforms.evaluation.models import UnreadablePredictionError, load_model, read_predictions, run_model
+from augsal_transforms.evaluation.models import (
+    UnreadablePredictionError,
+    load_model,
+    load_predictor,
+    read_predictions,
+    run_model,
+)
 from augsal_transforms.metrics import PRESETS, definitions
 from augsal_transforms.scenes.writer import write_scenes
 
@@ -169,8 +175,16 @@ def test_a_model_is_the_bundled_predictor_or_any_function(tmp_path, monkeypatch)
     image = torch.rand(3, 40, 48, generator=torch.Generator().manual_seed(0))
     assert load_model("bundled")(image).shape == (1, 40, 48)
     (tmp_path / "my_model.py").write_text("def luminance(image):\n    return image.mean(0, keepdim=True)\n")
+    (tmp_path / "my_predictor.py").write_text(
+        "class Doubled:\n    def predict(self, images):\n        return [2 * image[:1] for image in images]\n"
+        "model = Doubled()\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     assert torch.equal(load_model("my_model:luminance")(image), luminance(image))
+    assert torch.allclose(load_model("my_predictor:model")(image), image[:1] / image[:1].max())
+    assert load_predictor("my_predictor:model").predict([image])[0].shape == (1, 40, 48)
+    with pytest.raises(TypeError, match="must have a method `predict"):
+        load_predictor("my_model:luminance")
     with pytest.raises(ValueError, match="the module 'my_model' has no function 'chrominance'"):
         load_model("my_model:chrominance")
     with pytest.raises(ValueError, match="there is no module 'no_model'"):
