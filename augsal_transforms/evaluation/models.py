@@ -71,7 +71,7 @@ def _predicts(value: Any) -> bool:
     return not isinstance(value, type) and callable(getattr(value, "predict", None))
 
 
-def find_function(name: str) -> Model:
+def find_function(name: str) -> Any:
     """The function, or the object with a method ``predict``, that ``module:function`` names.
 
     Raises:
@@ -89,8 +89,7 @@ def find_function(name: str) -> Model:
         ) from error
     if not (callable(function) or _predicts(function)):
         raise ValueError(f"`{name}`: the module {module!r} has no function {attribute!r}.")
-    model: Model = function
-    return model
+    return function
 
 
 def run_model(model: Model) -> Predict:

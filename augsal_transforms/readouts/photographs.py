@@ -112,7 +112,7 @@ def _rebuild(weights: bytes, device: str, *fields: Any) -> PhotographPredictor:
 
 
 def _freeze(network: GazeNetwork, device: str | torch.device) -> GazeNetwork:
-    return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
 
 
 def input_size(size: tuple[int, int], resolution: int) -> tuple[int, int]:
