@@ -105,8 +105,10 @@ class AugmentedDataset(Dataset[dict[str, Any]]):
         """Transform all pictures of a sample from one random state; the draws go on where the image's end."""
         start = GlobalState()
         if self.saliency_transform:
-            leaves["edit_mask"] = self.saliency_transform(mask_like(leaves["edit_mask"], saliency_map))
-            start.restore()
+            for key in ("edit_mask", "edited_saliency_map"):
+                if key in leaves:
+                    leaves[key] = self.saliency_transform(mask_like(leaves[key], saliency_map))
+                    start.restore()
             leaves["saliency_map"] = self.saliency_transform(saliency_map)
         after_map = GlobalState()
         if self.image_transform:

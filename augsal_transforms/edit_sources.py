@@ -27,6 +27,7 @@ NOT_HELD = (
     "`augsal generate`, and is the augmentation first in the Compose, before resizes and crops?"
 )
 DAMAGED = "the store's record is damaged or cannot be read; `augsal verify --repair` and `augsal generate` mend it."
+EMPTY_MAP = "`saliency_map` is all zeros."
 _NO_REGION = "nothing to edit: no word's attention meets the saliency map."
 
 

@@ -22,6 +22,7 @@ PICTURES = {
     "image": tv_tensors.Image,
     "edited_image": tv_tensors.Image,
     "saliency_map": SaliencyMap,
+    "edited_saliency_map": SaliencyMap,
     "edit_mask": EditMask,
 }
 

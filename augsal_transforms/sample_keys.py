@@ -17,6 +17,14 @@ ADDED = (
     "edit_alpha",
     "edit_strength",
     "is_predicted",
+    "edited_saliency_map",
+)
+
+LONE_IMAGE = (
+    "SaliencyDiffusionAugment needs an image with its saliency map: a dict with {}, or an (image, saliency_map) tuple, "
+    "got {}. Where a sample has other names for them, say so: keys={{'image': 'img', 'saliency_map': 'label'}}. For a "
+    "pipeline that transforms the image alone, wrap the data set: "
+    "AugmentedDataset(dataset, augment, image_transform=..., saliency_transform=...)."
 )
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from augsal_transforms.edit_sources import ChosenSample, LiveEdits, StoreEdits, Unedited, check_worker
+from augsal_transforms.annotation_pairs import add_edited_maps
+from augsal_transforms.edit_sources import EMPTY_MAP, ChosenSample, LiveEdits, StoreEdits, Unedited, check_worker
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.results import EditedImage
@@ -28,17 +29,9 @@ from augsal_transforms.sample import (
     split_batch,
     unedited_leaves,
 )
-from augsal_transforms.sample_keys import SampleKeys, describe_sample
+from augsal_transforms.sample_keys import LONE_IMAGE, SampleKeys, describe_sample
 from augsal_transforms.sharing import OwnLock, SharedNumbers, Tally
 from augsal_transforms.store.store import EditStore
-
-_LONE_IMAGE = (
-    "SaliencyDiffusionAugment needs an image with its saliency map: a dict with {}, or an (image, saliency_map) tuple, "
-    "got {}. Where a sample has other names for them, say so: keys={{'image': 'img', 'saliency_map': 'label'}}. For a "
-    "pipeline that transforms the image alone, wrap the data set: "
-    "AugmentedDataset(dataset, augment, image_transform=..., saliency_transform=...)."
-)
-_EMPTY_MAP = "`saliency_map` is all zeros."
 
 
 class SaliencyDiffusionAugment(v2.Transform):
@@ -57,9 +50,8 @@ class SaliencyDiffusionAugment(v2.Transform):
     Kind and α come from a private generator, so no other transform's draws move. With a ``seed`` it is keyed on
     (seed, epoch, image id): the same for any number of workers and threads; call ``set_epoch`` once an epoch.
 
-    ``RandAugment``, ``AutoAugment``, ``TrivialAugmentWide`` and ``AugMix`` refuse such a sample, because they would
-    move the images without the maps. Use the v2 transforms that they choose from: ``v2.ColorJitter``,
-    ``v2.RandomPosterize``, ``v2.RandomEqualize``, ``v2.RandomAffine`` and so on act on all four pictures alike.
+    ``RandAugment``, ``AutoAugment``, ``TrivialAugmentWide`` and ``AugMix`` refuse such a sample: they would move images
+    without maps. Use the v2 transforms that they choose from, such as ``v2.ColorJitter`` and ``v2.RandomAffine``.
 
     Args:
         editor: ``"bundled"``, ``"sd-v1-5"``, a folder, a hub id, or a ``SaliencyEditor``, which edits as samples come.
@@ -73,15 +65,16 @@ class SaliencyDiffusionAugment(v2.Transform):
         on_error: ``"keep"`` returns a sample whose edit fails unedited, counted in ``counts`` and warned of once per
             cause; ``"raise"`` raises. Always raised are a map or an image that cannot be read, because nothing may
             stand in for a target; errors of the pipeline or the system; and a run whose first 200 edits all fail.
-        predictor: A ``SaliencyPredictor``, or a model of yours with ``predict(images)``. A dict without a
-            ``saliency_map`` gets its map, and every sample one more key, ``is_predicted`` (bool tensor ()), that is
-            true for such a map.
+        predictor: A ``SaliencyPredictor``, or a model of yours with its ``predict``. A dict without a map gets its map,
+            and every sample one more key, ``is_predicted`` (bool tensor ()), that is true for such a map.
+        pairs: Whether samples gain ``edited_saliency_map``, a ``SaliencyMap`` for the edited image (Sec. 1):
+            ``saliency_map`` reweighted inside the mask by the predictor's change. It takes two predictions a sample.
         keys: Names that a sample has for what is read, such as ``{"image": "img", "saliency_map": "label", "prompt":
             "caption", "image_id": "id"}``; for tuples positions, ``{"prompt": 2}``. Added keys keep their names.
 
     Attributes:
-        counts: Number of samples that were ``"edited"``, ``"edited without a word"``, left ``"by chance"``, or kept, by
-            cause. In a worker process it counts that worker's samples.
+        counts: Number of samples by what became of them: ``"edited"``, ``"edited without a word"``, left ``"by
+            chance"``, or kept, by cause. In a worker process it counts that worker's samples.
 
     Raises:
         TypeError: For a lone image, where the augmentation could only be a silent no-op.
@@ -98,6 +91,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         seed: int | None = None,
         on_error: Literal["keep", "raise"] = "keep",
         predictor: PredictsSaliency | None = None,
+        pairs: bool = False,
         keys: Mapping[str, str | int] | None = None,
     ) -> None:
         super().__init__()
@@ -107,7 +101,9 @@ class SaliencyDiffusionAugment(v2.Transform):
             raise TypeError("`edits` goes with `editor`; a store's kinds and strengths are those it was filled with.")
         if on_error not in ("keep", "raise"):
             raise ValueError(f"`on_error` must be 'keep' or 'raise', got {on_error!r}.")
-        self.p, self.on_error = check_chance(p), on_error
+        if not isinstance(pairs, bool) or (pairs and predictor is None):
+            raise TypeError(f"`pairs` must be a bool, and True needs a `predictor`, got {pairs!r} and {predictor!r}.")
+        self.p, self.on_error, self.pairs = check_chance(p), on_error, pairs
         self.predictor = None if predictor is None else check_predictor(predictor)
         self.seed = None if seed is None else check_integer("seed", seed)
         self.keys = SampleKeys.of(keys)
@@ -152,13 +148,13 @@ class SaliencyDiffusionAugment(v2.Transform):
         """Augment one sample."""
         sample = inputs[0] if len(inputs) == 1 else inputs
         if not isinstance(sample, (Mapping, tuple, list)):
-            raise TypeError(_LONE_IMAGE.format(self.keys.describe(), type(sample).__name__))
+            raise TypeError(LONE_IMAGE.format(self.keys.describe(), type(sample).__name__))
         row = self.keys.read(sample)
         is_pair = "image" in row and (
             "saliency_map" in row or (self.predictor is not None and isinstance(sample, Mapping))
         )
         if not is_pair or not (isinstance(sample, Mapping) or all(map(is_picture, list(row.values())[:2]))):
-            raise TypeError(_LONE_IMAGE.format(self.keys.describe(), describe_sample(sample)))
+            raise TypeError(LONE_IMAGE.format(self.keys.describe(), describe_sample(sample)))
         return self.keys.write(sample, self.augment_rows([row], self.keys)[0])
 
     def batch(self, batch: Mapping[str, Any], *, keys: Mapping[str, str | int] | None = None) -> dict[str, Any]:
@@ -206,13 +202,15 @@ class SaliencyDiffusionAugment(v2.Transform):
             if generator is None:
                 self._tally.add("by chance")
             elif not saliency_map.max():
-                self._keep(_EMPTY_MAP)
+                self._keep(EMPTY_MAP)
             else:
                 plain = image.as_subclass(Tensor), saliency_map.as_subclass(Tensor)
                 chosen.append(leaves[-1])
                 samples.append(ChosenSample(*plain, caption, generator))
         for leaf, outcome in zip(chosen, self._source.edit(samples), strict=True):
             self._take(leaf, outcome)
+        if self.pairs and self.predictor is not None:
+            add_edited_maps(self.predictor, leaves)
         return leaves
 
     def _predict(self, rows: Sequence[Mapping[str, Any]], images: Sequence[Tensor]) -> dict[int, Tensor]:
@@ -222,8 +220,9 @@ class SaliencyDiffusionAugment(v2.Transform):
             return {}
         check_worker(device_of(self.predictor), torch.cuda._is_in_bad_fork())
         self._tally.add("map predicted", len(lacking))
-        maps = predict_maps(self.predictor, [images[n].as_subclass(Tensor) for n in lacking])
-        return dict(zip(lacking, maps, strict=True))
+        return dict(
+            zip(lacking, predict_maps(self.predictor, [images[n].as_subclass(Tensor) for n in lacking]), strict=True)
+        )
 
     def _toss(self, image_id: str) -> torch.Generator | None:
         """The coin toss: the generator of a sample's further draws, or ``None`` where the sample stays as it is."""

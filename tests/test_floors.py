@@ -26,7 +26,7 @@ FLOORS = (
     ("scenes",),
     ("readouts",),
     ("editor",),
-    ("store", "sample", "evaluation"),
+    ("store", "sample", "evaluation", "annotation_pairs"),
     ("edit_sources",),
     ("transform",),
     ("augmented_dataset", "generate", "gaze_study", "training", "adapters"),

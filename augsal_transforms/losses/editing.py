@@ -101,6 +101,8 @@ class AugmentedSaliencyLoss(nn.Module):
         supervise: ``"all"`` applies ``base`` to every item, as the released code does; ``"unedited"``
             trains an edited sample with the editing loss alone, as the paper says.
         editing: The editing loss; ``None`` is ``MaskedEditingLoss()``.
+        pair_weight: Weight of ``base`` on annotation pairs, the edited predictions with maps of their own (Sec. 1);
+            it counts where ``edited_saliency_map`` is given.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class AugmentedSaliencyLoss(nn.Module):
         editing_weight: float = 0.1,
         supervise: Literal["all", "unedited"] = "all",
         editing: MaskedEditingLoss | None = None,
+        pair_weight: float = 1.0,
     ) -> None:
         super().__init__()
         if not callable(base) or isinstance(base, type):
@@ -116,14 +119,15 @@ class AugmentedSaliencyLoss(nn.Module):
             raise TypeError(f"`base` must be a loss, base(prediction, saliency_map), got {got}.")
         if supervise not in ("all", "unedited"):
             raise ValueError(f"`supervise` must be 'all' or 'unedited', got {supervise!r}.")
-        if not 0 <= editing_weight < float("inf"):
-            raise ValueError(f"`editing_weight` must be 0 or more and finite, got {editing_weight!r}.")
-        self.base, self.editing_weight, self.supervise = base, editing_weight, supervise
+        for name, weight in (("editing_weight", editing_weight), ("pair_weight", pair_weight)):
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"`{name}` must be 0 or more and finite, got {weight!r}.")
+        self.base, self.editing_weight, self.supervise, self.pair_weight = base, editing_weight, supervise, pair_weight
         self.editing = editing or MaskedEditingLoss()
 
     def extra_repr(self) -> str:
         """The arguments, for ``print``."""
-        return f"editing_weight={self.editing_weight}, supervise={self.supervise!r}"
+        return f"editing_weight={self.editing_weight}, supervise={self.supervise!r}, pair_weight={self.pair_weight}"
 
     def forward(
         self,
@@ -132,18 +136,31 @@ class AugmentedSaliencyLoss(nn.Module):
         edited_prediction: Tensor,
         edit_mask: Tensor,
         is_edited: Tensor | None = None,
+        edited_saliency_map: Tensor | None = None,
     ) -> Tensor:
-        """Scalar loss; arguments and errors as in ``MaskedEditingLoss``, ``saliency_map`` as ``base`` takes it."""
+        """Scalar loss; arguments and errors as in ``MaskedEditingLoss``, the maps as ``base`` takes them.
+
+        With ``edited_saliency_map`` (a sample has one with ``pairs=True``) ``base`` supervises the edited predictions
+        of edited items too, times ``pair_weight``.
+        """
         editing: Tensor = self.editing(prediction, edited_prediction, edit_mask, is_edited)
-        return self._base(prediction, saliency_map, edit_mask, is_edited) + self.editing_weight * editing
+        loss = self._base(prediction, saliency_map, edit_mask, is_edited) + self.editing_weight * editing
+        if edited_saliency_map is None:
+            return loss
+        pairs = self._supervise(edited_prediction, edited_saliency_map, _edited_items(edit_mask, is_edited))
+        return loss + self.pair_weight * pairs
 
     def _base(self, prediction: Tensor, saliency_map: Tensor, edit_mask: Tensor, is_edited: Tensor | None) -> Tensor:
         if self.supervise == "all":
             return self._apply_base(prediction, saliency_map)
-        kept = ~_edited_items(edit_mask, is_edited).to(prediction.device)
-        if not kept.any():
+        return self._supervise(prediction, saliency_map, ~_edited_items(edit_mask, is_edited))
+
+    def _supervise(self, prediction: Tensor, saliency_map: Tensor, chosen: Tensor) -> Tensor:
+        """``base`` on some items, (B,) bool, as their share of a batch's mean."""
+        chosen = chosen.to(prediction.device)
+        if not chosen.any():
             return prediction.sum() * 0  # still part of the graph: DDP waits for every gradient
-        return self._apply_base(prediction[kept], saliency_map[kept]) * kept.float().mean()
+        return self._apply_base(prediction[chosen], saliency_map[chosen]) * chosen.float().mean()
 
     def _apply_base(self, prediction: Tensor, saliency_map: Tensor) -> Tensor:
         loss = self.base(prediction, saliency_map)
