@@ -69,8 +69,8 @@ class SaliencyDiffusionAugment(v2.Transform):
             and every sample one more key, ``is_predicted`` (bool tensor ()), that is true for such a map.
         pairs: Whether samples gain ``edited_saliency_map``, a ``SaliencyMap`` for the edited image (Sec. 1):
             ``saliency_map`` reweighted inside the mask by the predictor's change. It takes two predictions a sample.
-        keys: Names that a sample has for what is read, such as ``{"image": "img", "saliency_map": "label", "prompt":
-            "caption", "image_id": "id"}``; for tuples positions, ``{"prompt": 2}``. Added keys keep their names.
+        keys: Names that a sample has for what is read, such as ``{"image": "img", "saliency_map": "label"}``; for
+            tuples positions, ``{"prompt": 2}``. Added keys keep their names.
 
     Attributes:
         counts: Number of samples by what became of them: ``"edited"``, ``"edited without a word"``, left ``"by

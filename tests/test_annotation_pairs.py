@@ -6,6 +6,7 @@ from torchvision.transforms import v2
 
 from augsal_transforms import AugmentedDataset, AugmentedSaliencyLoss, SaliencyDiffusionAugment, SaliencyMap
 from augsal_transforms.annotation_pairs import FLOOR, reweight_saliency_map
+from augsal_transforms.readouts.contract import predict_maps
 
 
 def maps(*values):
@@ -66,8 +67,8 @@ def test_other_shapes_are_refused():
 def test_a_sample_gains_the_map_of_its_edited_image(augment):
     sample = augment(scene())
     plain = [torch.Tensor(sample[name]) for name in ("saliency_map", "edit_mask")]
-    before, after = Brightest().predict([sample["image"], sample["edited_image"]])
-    expected = reweight_saliency_map(plain[0], torch.Tensor(before), torch.Tensor(after), plain[1])
+    before, after = predict_maps(Brightest(), [sample[n].as_subclass(torch.Tensor) for n in ("image", "edited_image")])
+    expected = reweight_saliency_map(plain[0], before, after, plain[1])
     assert type(sample["edited_saliency_map"]) is SaliencyMap
     assert torch.equal(torch.Tensor(sample["edited_saliency_map"]), expected)
     assert not torch.equal(sample["edited_saliency_map"], sample["saliency_map"])
