@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = [*(ROOT / "augsal_transforms").rglob("*.py"), *(ROOT / "adapters").glob("*.py")]
-OPTIONAL = ("salicon", "viz", "ray")  # extras whose libraries the package imports where they are installed
+OPTIONAL = ("salicon", "viz", "hdf5", "ray")  # extras whose libraries the package imports where they are installed
 
 
 def config():

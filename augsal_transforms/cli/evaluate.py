@@ -89,11 +89,11 @@ def _open(data: Path, split: str | None, frame: str, sigma: float | None) -> Fix
     """The data set, with an error at once if its fixations need a library that is missing."""
     from augsal_transforms.data.fixations import FixatedFolder
     from augsal_transforms.data.recorded import FRAMES
+    from augsal_transforms.data.splits import evaluation_split
 
     if frame not in FRAMES:
         raise ValueError(f"--fixation-frame must be {' or '.join(FRAMES)}, got {frame!r}.")
-    split = split or ("val" if (data / "maps" / "val").is_dir() else "train")
-    dataset = FixatedFolder(data, split, captions={}, frame=frame, sigma=sigma)
+    dataset = FixatedFolder(data, split or evaluation_split(data), captions={}, frame=frame, sigma=sigma)
     with suppress(ValueError):  # a damaged file is found again, and named, when its image is scored
         dataset.fixations(dataset.names[0])
     return dataset

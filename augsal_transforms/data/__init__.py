@@ -9,13 +9,17 @@ if TYPE_CHECKING:
     from augsal_transforms.data.folders import SaliencyFolder
     from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
     from augsal_transforms.data.layouts import LAYOUTS, open_layout
+    from augsal_transforms.data.made_maps import make_saliency_map
+    from augsal_transforms.data.pysaliency_sets import PysaliencyDataset
 
 __all__ = [
     "LAYOUTS",
     "AnnotatedFolder",
     "FixatedFolder",
+    "PysaliencyDataset",
     "SaliencyFolder",
     "count_fixations",
+    "make_saliency_map",
     "open_layout",
     "read_fixations",
     "read_image",
@@ -35,6 +39,8 @@ _HOMES = {
     "to_saliency_map": "images",
     "LAYOUTS": "layouts",
     "open_layout": "layouts",
+    "PysaliencyDataset": "pysaliency_sets",
+    "make_saliency_map": "made_maps",
 }
 
 

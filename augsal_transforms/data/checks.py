@@ -13,7 +13,8 @@ import PIL.Image
 from augsal_transforms.data.captions import Captions, read_captions
 from augsal_transforms.data.fixations import Fixations, find_fixations
 from augsal_transforms.data.images import is_rotated, read_image, to_rgb_image, to_saliency_map
-from augsal_transforms.data.layouts import Files, Layout, find_layout
+from augsal_transforms.data.layouts import Layout, find_layout
+from augsal_transforms.data.listing import Files
 from augsal_transforms.data.made_maps import MadeMap, add_made_maps
 from augsal_transforms.data.names import printable
 from augsal_transforms.data.pictures import Source

@@ -17,7 +17,16 @@ from augsal_transforms.data.mat_files import load_mat
 from augsal_transforms.data.names import match_names, printable
 from augsal_transforms.data.osie import OsieFixations
 from augsal_transforms.data.pictures import Source
-from augsal_transforms.data.recorded import Recorded, Size, refuse_shares, to_frame, to_pairs, to_recorded
+from augsal_transforms.data.recorded import (
+    Recorded,
+    Recordings,
+    Size,
+    floor_pairs,
+    refuse_shares,
+    to_frame,
+    to_pairs,
+    to_recorded,
+)
 from augsal_transforms.data.tables import csv_plain, read_json, read_text
 
 _LOSSY = ("JPEG", "MPO", "WEBP")
@@ -107,20 +116,21 @@ def _interior(fixated: np.ndarray[Any, Any]) -> float:
     return float(within.sum() / max(fixated.sum(), 1))
 
 
-def read_all(path: Path, images: Mapping[str, Source]) -> Mapping[str, Recorded]:
-    """Fixations of all images from one file: OSIE's .mat file, or SALICON's JSON release.
+def read_all(release: Path | Recordings, images: Mapping[str, Source]) -> Mapping[str, Recorded]:
+    """Fixations of all images from one file: OSIE's .mat file, SALICON's JSON release, or what a layout found.
 
     Args:
-        path: The file.
+        release: The file, or its fixations, which are read now.
         images: The images by name; others are left out.
 
     Raises:
         ValueError: If the file is something else.
-        ImportError: For a .mat file where scipy is not installed.
+        ImportError: If a library that reads the file is not installed.
     """
-    if path.suffix.lower() == ".mat":
-        return OsieFixations(path, images)
-    return read_release(path, images)
+    if isinstance(release, Recordings):
+        release.load()
+        return release
+    return OsieFixations(release, images) if release.suffix.lower() == ".mat" else read_release(release, images)
 
 
 def read_release(path: Path, names: Collection[str]) -> dict[str, Recorded]:
@@ -196,7 +206,7 @@ def read_fixation_table(path: Path, frames: Mapping[str, Size]) -> dict[str, Rec
             refuse_shares(values[np.isfinite(values)], column)
         except ValueError as error:
             raise ValueError(f"{printable(path)}: {error}.") from error
-    return {name: _floored(points, frames[name]) for name, points in viewed.items()}
+    return {name: floor_pairs(np.array(points), frames[name]) for name, points in viewed.items()}
 
 
 def _point(row: Mapping[str, str | None], place: str) -> tuple[float, float]:
@@ -206,10 +216,3 @@ def _point(row: Mapping[str, str | None], place: str) -> tuple[float, float]:
     except (TypeError, ValueError):
         got = f"{row['image']!r}, {row['x']!r} and {row['y']!r}"
         raise ValueError(f"{place}: image, x and y must be there, got {got}.") from None
-
-
-def _floored(points: list[tuple[float, float]], frame: Size) -> Recorded:
-    """Continuous coordinates from the upper left corner as the pixels that they lie in."""
-    pairs = np.array(points)
-    kept = pairs[np.isfinite(pairs).all(1)]
-    return Recorded(torch.from_numpy(np.floor(kept.clip(-1e9, 1e9)).astype(np.int64)), frame, len(pairs) - len(kept))

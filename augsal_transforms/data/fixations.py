@@ -16,7 +16,8 @@ from torch import Tensor
 from augsal_transforms.data.fixation_files import read_all, read_fixation_file
 from augsal_transforms.data.folders import SaliencyFolder, split_unique
 from augsal_transforms.data.images import read_image, read_size
-from augsal_transforms.data.layouts import Files, find_layout
+from augsal_transforms.data.layouts import Layout, find_layout
+from augsal_transforms.data.listing import Files
 from augsal_transforms.data.names import match_names, printable
 from augsal_transforms.data.outputs import refuse_foreign
 from augsal_transforms.data.pictures import Source
@@ -194,8 +195,9 @@ class FixatedFolder(SaliencyFolder):
         captions: Captions by name; ``None`` reads the folder's.
         frame: ``"refuse"`` or ``"scale"``, for fixations of a frame of another size than the image, as in
             ``place_fixations``.
-        sigma: Standard deviation in pixels of the Gaussian that makes maps from fixations, for OSIE's layout alone;
+        sigma: Standard deviation in pixels of the Gaussian that makes maps from fixations, where there are no maps;
             ``None`` is one degree of visual angle.
+        layout: The layout of the folder; ``None`` recognises it.
     """
 
     def __init__(
@@ -206,8 +208,10 @@ class FixatedFolder(SaliencyFolder):
         captions: Mapping[str, str] | None = None,
         frame: str = "refuse",
         sigma: float | None = None,
+        layout: Layout | None = None,
     ) -> None:
-        super().__init__(folder, split, captions=captions, layout=find_layout(folder, split), sigma=sigma)
+        layout = layout or find_layout(folder, split)
+        super().__init__(folder, split, captions=captions, layout=layout, sigma=sigma)
         self._fixations = read_fixations(self, frame=frame)
 
     def fixations(self, name: str) -> Tensor:

@@ -30,7 +30,7 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
         split: ``"train"`` or ``"val"``; a data set that is not divided is all ``"train"``.
         captions: Captions by name; ``None`` reads the folder's.
         layout: The layout of the folder; ``layouts.open_layout`` recognises it.
-        sigma: Standard deviation in pixels of the Gaussian that makes maps from fixations, for OSIE's layout alone;
+        sigma: Standard deviation in pixels of the Gaussian that makes maps from fixations, where there are no maps;
             ``None`` is one degree of visual angle.
 
     Attributes:

@@ -6,44 +6,22 @@ A new layout is one entry of ``LAYOUTS``. This module imports neither torch nor 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from augsal_transforms.data.listing import by_stem, list_files, list_images
+from augsal_transforms.data.degrees import degree_of_osie
+from augsal_transforms.data.listing import Files, Named, Paths, by_stem, list_files, list_images
 from augsal_transforms.data.names import match_names, printable, to_name
 
 if TYPE_CHECKING:
     from augsal_transforms.data.folders import SaliencyFolder
     from augsal_transforms.data.pictures import Source
 
-Named = Sequence[tuple[str, "Source"]]
-Paths = Sequence[tuple[str, Path]]
-
 _COCO_NAME = re.compile(r"COCO_(train|val|test)2014_")
 _FIXATION_PLACES = ("fixations/{}", "fixation_maps/{}", "fixations/fixations", "fixations", "fixation_maps")
 _UNDIVIDED = "not divided: all of it is 'train'"
-
-
-class Files(NamedTuple):
-    """The files of a data set: (name, path) of each image, map and fixation file. Names may repeat.
-
-    ``release`` is a file with the fixations of all images, SALICON's JSON release or OSIE's .mat file; it is read where
-    no image has a file of its own. ``makes_maps`` says that there are no maps: they are made from ``release``.
-    """
-
-    images: Named
-    maps: Named
-    fixations: Paths = ()
-    release: Path | None = None
-    makes_maps: bool = False
-
-    def paired(self) -> set[str]:
-        """Names of the images that have a map; ``release`` is not read, but taken to have all."""
-        if self.makes_maps:
-            return {name for name, _ in self.images}
-        return {name for name, _ in self.images} & {name for name, _ in self.maps}
 
 
 @dataclass(frozen=True)
@@ -104,9 +82,9 @@ def find_layout(folder: str | Path, split: str = "train", layout: str = "auto") 
         if layout not in LAYOUTS:
             raise ValueError(f"`layout` must be 'auto' or one of {', '.join(map(repr, LAYOUTS))}, got {layout!r}.")
         return LAYOUTS[layout]
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{printable(folder)} is not a folder.")
+    folder = _check_folder(folder)
+    if folder.is_file():
+        return LAYOUTS["pysaliency"]
     found = [(candidate, candidate.files(folder, split)) for candidate in LAYOUTS.values()]
     paired = [one for one, files in found if files.paired()]
     started = [one for one, files in found if files.images or files.maps]
@@ -119,6 +97,14 @@ def find_layout(folder: str | Path, split: str = "train", layout: str = "auto") 
     return (paired or started)[0]
 
 
+def _check_folder(folder: str | Path) -> Path:
+    """A folder, or a file of pysaliency in its place."""
+    folder = Path(folder)
+    if not (folder.is_dir() or (folder.suffix.lower() in (".hdf5", ".h5") and folder.is_file())):
+        raise FileNotFoundError(f"{printable(folder)} is not a folder.")
+    return folder
+
+
 def images_of(folder: str | Path) -> list[Source]:
     """The images of a folder, without saliency and fixation maps where its layout is known.
 
@@ -129,10 +115,9 @@ def images_of(folder: str | Path) -> list[Source]:
     Raises:
         FileNotFoundError: If the folder is not there.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{printable(folder)} is not a folder.")
-    found = [[layout.files(folder, split) for split in ("train", "val")] for layout in LAYOUTS.values()]
+    folder = _check_folder(folder)
+    layouts = [LAYOUTS["pysaliency"]] if folder.is_file() else LAYOUTS.values()
+    found = [[layout.files(folder, split) for split in ("train", "val")] for layout in layouts]
     paired = (files for files in found if any(part.paired() for part in files))
     both = (files for files in found if any(part.images and part.maps for part in files))
     known = next(paired, None) or next(both, [])
@@ -205,7 +190,15 @@ def _find_osie(folder: Path, split: str) -> Files:
     fixations = root / "eye" / "fixations.mat"
     if split != "train" or not fixations.is_file():
         return Files([], [])
-    return Files(by_stem(list_files(root / "stimuli")), [], release=fixations, makes_maps=True)
+    return Files(by_stem(list_files(root / "stimuli")), [], release=fixations, makes_maps=True, degree=degree_of_osie)
+
+
+def _find_pysaliency(place: Path, split: str) -> Files:
+    if not (place.is_file() or all((place / f"{part}.hdf5").is_file() for part in ("stimuli", "fixations"))):
+        return Files([], [])
+    from augsal_transforms.data.pysaliency_hdf5 import find_hdf5
+
+    return find_hdf5(place, split)
 
 
 def _find_plain(folder: Path, split: str) -> Files:
@@ -239,6 +232,11 @@ LAYOUTS = {
             "osie",
             f"data/stimuli/NAME.jpg and data/eye/fixations.mat, from which maps are made ({_UNDIVIDED})",
             _find_osie,
+        ),
+        Layout(
+            "pysaliency",
+            "stimuli.hdf5 and fixations.hdf5 of pysaliency, or one .hdf5 file with both, from which maps are made",
+            _find_pysaliency,
         ),
         Layout(
             "plain",

@@ -1,11 +1,41 @@
-"""Image files of a folder."""
+"""The files of a data set, and the image files of a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from augsal_transforms.data.names import IMAGE_ENDINGS
+
+if TYPE_CHECKING:
+    from augsal_transforms.data.pictures import Source
+    from augsal_transforms.data.recorded import Recordings
+
+Named = Sequence[tuple[str, "Source"]]
+Paths = Sequence[tuple[str, Path]]
+
+
+class Files(NamedTuple):
+    """The files of a data set: (name, path) of each image, map and fixation file. Names may repeat.
+
+    ``release`` has the fixations of all images: SALICON's JSON release, OSIE's .mat file, or a data set of pysaliency.
+    It is read where no image has a file of its own. ``makes_maps`` says that there are no maps: they are made from
+    ``release``, by a Gaussian of ``degree``, one degree of visual angle in pixels, or that of an image's (H, W).
+    """
+
+    images: Named
+    maps: Named
+    fixations: Paths = ()
+    release: Path | Recordings | None = None
+    makes_maps: bool = False
+    degree: float | Callable[[tuple[int, int]], float] | None = None
+
+    def paired(self) -> set[str]:
+        """Names of the images that have a map; ``release`` is not read, but taken to have all."""
+        if self.makes_maps:
+            return {name for name, _ in self.images}
+        return {name for name, _ in self.images} & {name for name, _ in self.maps}
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.data.fixation_files import read_all
-from augsal_transforms.data.layouts import Files
+from augsal_transforms.data.listing import Files
 from augsal_transforms.data.names import to_name, without_ending
-from augsal_transforms.data.osie import one_degree
 from augsal_transforms.data.pictures import Picture, Source
 from augsal_transforms.data.recorded import Recorded, Size, place_fixations
 
@@ -109,12 +108,18 @@ def add_made_maps(files: Files, images: Mapping[str, Source], sigma: float | Non
     """
     if sigma is not None:
         check_sigma(sigma)
-    if files.release is None or not files.makes_maps:
+    if not files.makes_maps or files.release is None:
         if sigma is not None:
             raise ValueError("`sigma` is for data sets without maps, such as OSIE; the maps of this one are files.")
         return files
     fixations = read_all(files.release, images)
-    spread = one_degree if sigma is None else sigma
+    spread = files.degree if sigma is None else sigma
+    if spread is None:
+        raise ValueError(
+            "`sigma` must be given, in pixels: maps are made from fixations, and one degree of visual angle, the usual "
+            "sigma, is not known for this data set."
+        )
     unmatched = [without_ending(to_name(entry)) for entry in getattr(fixations, "unmatched", ())]
     names = [*fixations, *unmatched]  # a map without an image is left out and reported, as if it were a file
-    return files._replace(maps=[(name, MadeMap(name, files.release, fixations, spread)) for name in names])
+    path = files.release if isinstance(files.release, Path) else files.release.path
+    return files._replace(maps=[(name, MadeMap(name, path, fixations, spread)) for name in names])

@@ -13,21 +13,14 @@ from augsal_transforms.data.images import read_size
 from augsal_transforms.data.mat_files import load_mat
 from augsal_transforms.data.names import match_names, printable
 from augsal_transforms.data.pictures import Source
-from augsal_transforms.data.recorded import Recorded, Size, refuse_shares, round_pairs, to_pairs
+from augsal_transforms.data.recorded import Recorded, Recordings, refuse_shares, round_pairs, to_pairs
 
 Viewers = tuple[np.ndarray[Any, Any], ...]
 
 _VARIABLE = "fixations"
-_DEGREE = 24.0  # pixels of one degree of visual angle in OSIE, by its authors' code
-_DEGREES = {(768, 1024): 26.0}  # by the code of their second set, Saliency in Crowd; sizes are (H, W)
 
 
-def one_degree(size: Size) -> float:
-    """One degree of visual angle in pixels, for images of this (H, W) in OSIE or Saliency in Crowd."""
-    return _DEGREES.get(size, _DEGREE)
-
-
-class OsieFixations(Mapping[str, Recorded]):
+class OsieFixations(Recordings):
     """The fixations of every image of such a .mat file, all viewers of an image together.
 
     The file has no frames: a frame is the size of the image, which is read when its fixations are asked for.
@@ -46,7 +39,7 @@ class OsieFixations(Mapping[str, Recorded]):
     """
 
     def __init__(self, path: Path, images: Mapping[str, Source]) -> None:
-        stored = read_viewers(path)
+        self.path, stored = path, read_viewers(path)
         names = match_names(stored, images)
         self.images, self.viewers = images, dict[str, Viewers]()
         self.unmatched = [entry for entry in stored if entry not in names]
@@ -54,6 +47,9 @@ class OsieFixations(Mapping[str, Recorded]):
             if name in self.viewers:
                 raise ValueError(f"{printable(path)}: two entries of `{_VARIABLE}` name the image {name!r}.")
             self.viewers[name] = stored[entry]
+
+    def load(self) -> None:
+        """Nothing is left to read."""
 
     def __getitem__(self, name: str) -> Recorded:
         points = np.concatenate([np.empty((0, 2)), *self.viewers[name]])

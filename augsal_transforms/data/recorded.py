@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +35,22 @@ class Recorded(NamedTuple):
     def outside(self) -> int:
         """Number of points outside the frame."""
         return len(self.points) - int(_inside(self.points, self.frame).sum())
+
+
+class Recordings(Mapping[str, Recorded]):
+    """The fixations of all images of a data set, by image name; whether an image has any is known without reading it.
+
+    Attributes:
+        path: The file that they are read from.
+        unmatched: Names of images in that file that are not there.
+    """
+
+    path: Path
+    unmatched: Sequence[str] = ()
+
+    @abstractmethod
+    def load(self) -> None:
+        """Read the file, where that was not done before; ``ValueError`` if it cannot be read."""
 
 
 class Placed(NamedTuple):
@@ -115,6 +133,12 @@ def round_pairs(pairs: np.ndarray[Any, Any], frame: Size, *, first: int) -> Reco
     # Coordinates far outside every frame are cut off here, where they would overflow; they stay outside.
     points = np.rint(pairs[finite].clip(-1e9, 1e9)).astype(np.int64) - first
     return Recorded(torch.from_numpy(points), frame, int((~finite).sum()))
+
+
+def floor_pairs(pairs: np.ndarray[Any, Any], frame: Size) -> Recorded:
+    """Continuous coordinates (N, 2) from the upper left corner as the pixels that they lie in."""
+    kept = pairs[np.isfinite(pairs).all(1)]
+    return Recorded(torch.from_numpy(np.floor(kept.clip(-1e9, 1e9)).astype(np.int64)), frame, len(pairs) - len(kept))
 
 
 def to_pairs(points: Any) -> np.ndarray[Any, Any]:

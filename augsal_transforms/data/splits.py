@@ -34,6 +34,14 @@ def open_splits(folder: str | Path) -> tuple[FixatedFolder, FixatedFolder, bool]
     return _only(training, set(training.names) - held_out), _only(training, held_out), False
 
 
+def evaluation_split(folder: str | Path) -> str:
+    """``"val"`` where a data set has validation images with maps, or else ``"train"``."""
+    try:
+        return "val" if find_layout(folder, "val").files(Path(folder), "val").paired() else "train"
+    except FileNotFoundError:
+        return "train"
+
+
 def hold_out(names: Sequence[str]) -> set[str]:
     """Choose a fifth of the images, rounded up: in each category those whose names have the smallest hashes.
 

@@ -148,7 +148,7 @@ def test_two_maps_of_one_image_cost_that_image_in_every_layout(tmp_path):
 def test_layouts_are_listed_without_torch():
     code = "import sys, augsal_transforms.data as d; print(*d.LAYOUTS, 'torch' in sys.modules, 'PIL' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["salicon", "mit1003", "cat2000", "osie", "plain", "False", "False"]
+    assert result.stdout.split() == ["salicon", "mit1003", "cat2000", "osie", "pysaliency", "plain", "False", "False"]
 
 
 def test_everything_that_the_package_names_is_there():

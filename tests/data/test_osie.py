@@ -17,11 +17,12 @@ from augsal_transforms import AugmentedDataset, SaliencyDiffusionAugment
 from augsal_transforms.cli import app
 from augsal_transforms.data.annotations import AnnotatedFolder
 from augsal_transforms.data.checks import check_data
+from augsal_transforms.data.degrees import degree_of_osie
 from augsal_transforms.data.fixations import FixatedFolder, read_fixations
 from augsal_transforms.data.images import read_image, read_size
 from augsal_transforms.data.layouts import images_of, open_layout
 from augsal_transforms.data.made_maps import make_saliency_map
-from augsal_transforms.data.osie import one_degree, read_viewers
+from augsal_transforms.data.osie import read_viewers
 from augsal_transforms.data.splits import open_splits
 from augsal_transforms.evaluation.evaluate import evaluate
 
@@ -106,7 +107,7 @@ def test_repeated_fixations_count_and_many_points_are_summed_in_parts():
 
 
 def test_sigma_is_one_degree_of_vision_unless_given(osie):
-    assert (one_degree((600, 800)), one_degree((768, 1024))) == (24, 26)  # OSIE, Saliency in Crowd
+    assert (degree_of_osie((600, 800)), degree_of_osie((768, 1024))) == (24, 26)  # OSIE, Saliency in Crowd
     own, given = (np.asarray(open_layout(osie, sigma=sigma)[1]["saliency_map"]) for sigma in (None, 24))
     assert np.array_equal(own, given)
     assert own[5, 39] == round(255 * math.exp(-0.5))  # 24 pixels above the only fixation, (39, 29)
