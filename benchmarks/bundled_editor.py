@@ -1,15 +1,17 @@
 """Measure the bundled editor on held-out scenes, and compare each figure with the bar that was set before.
 
-    python benchmarks/bundled_editor.py [--photographs DIR …] [--json FILE]
+    python benchmarks/bundled_editor.py [--photographs DIR … [--part FIRST LAST]] [--json FILE]
 
-The scenes are of a series that nothing was trained or tuned on. Photographs are centre crops at 128 px. ``--editor``
-measures another model trained on scenes. Needs scipy (`pip install -e ".[salicon]"`).
+The scenes are of a series that nothing was trained or tuned on. Photographs have a short side of 128 px; the VAE is
+measured on their centre squares, and edits on those that have a saliency map. ``--editor`` measures another model
+trained on scenes. Needs scipy (`pip install -e ".[salicon]"`).
 """
 
 from __future__ import annotations
 
 import argparse
 import colorsys
+import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -25,8 +27,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
-from augsal_transforms.data.images import read_image, to_rgb_image
-from augsal_transforms.data.layouts import list_images
+from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
+from augsal_transforms.data.layouts import list_images, open_layout
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.editor.edits import COLORS
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
@@ -37,9 +39,22 @@ CORE = 0.9  # where the edit mask is above this, the whole edit should arrive
 CELLS = 16  # side of the attention maps
 
 
-def edit(editor: SaliencyEditor, samples: list[ObservedScene], edits: list[Any]) -> list[Any]:
-    images, maps = [s.scene.image for s in samples], [s.saliency_map for s in samples]
-    return editor.edit(images, maps, [s.scene.caption for s in samples], edits)
+@dataclass(frozen=True)
+class Sample:
+    """An image (3, H, W), uint8, its saliency map (1, H, W), and its prompt, which photographs do not have."""
+
+    image: Tensor
+    saliency_map: Tensor
+    prompt: str = ""
+
+    @classmethod
+    def of(cls, observed: ObservedScene) -> Sample:
+        return cls(observed.scene.image, observed.saliency_map, observed.scene.caption)
+
+
+def edit(editor: SaliencyEditor, samples: list[Sample], edits: list[Any]) -> list[Any]:
+    images, maps = [s.image for s in samples], [s.saliency_map for s in samples]
+    return editor.edit(images, maps, [s.prompt for s in samples], edits)
 
 
 def reconstruction(editor: SaliencyEditor, images: Tensor, name: str, bar: float) -> tuple[Figure, float]:
@@ -123,7 +138,7 @@ def oracle_mask(editor: SaliencyEditor, sample: ObservedScene) -> Tensor:
     return soft_threshold(refined, editor.config.threshold, editor.config.softness)
 
 
-def directions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
+def directions(editor: SaliencyEditor, samples: list[Sample]) -> Iterator[Figure]:
     """Measure what the edits change in the core of the mask, with the two-sigma rule off."""
     free = replace(editor, config=replace(editor.config, max_std=math.inf))
     names = list(COLORS)
@@ -136,7 +151,7 @@ def directions(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator
         if core.sum() < 16:
             continue
         image, bright, strong, color = (
-            x[None].float() / 255 for x in (sample.scene.image, brighter.image, stronger.image, recolored.image)
+            x[None].float() / 255 for x in (sample.image, brighter.image, stronger.image, recolored.image)
         )
         rises.append(weighted_mean(bright - image, core)[0])
         before, after = (photometric_properties(x, core)[0] for x in (image, strong))
@@ -170,7 +185,7 @@ def hue_distance(rgb: Tensor, color: str) -> float:
     return min(distance, 1 - distance)
 
 
-def speed(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figure]:
+def speed(editor: SaliencyEditor, samples: list[Sample]) -> Iterator[Figure]:
     """Measure one edit per image, analysis included: the median of five runs."""
     for batch, bar in ((1, 0.30), (8, 0.20)):
         edits: list[Any] = [Contrast(1.5), Brightness(0.15), Color("red", 0.5)]
@@ -186,14 +201,36 @@ def speed(editor: SaliencyEditor, samples: list[ObservedScene]) -> Iterator[Figu
         yield Figure(name, f"{value:.3f} s an image", f"{bar:.2f} s", value <= bar)
 
 
-def photographs(folders: list[Path]) -> Tensor:
-    """Read centre crops at 128 px, (N, 3, 128, 128) in [0, 1]."""
-    crops = []
-    for path in (path for folder in folders for path in list_images(folder)):
-        image = to_rgb_image(read_image(path)).as_subclass(Tensor)
-        square = functional.center_crop(image, [min(image.shape[-2:])] * 2)
-        crops.append(functional.resize(square, [128, 128], antialias=True).float() / 255)
-    return torch.stack(crops)
+def read_photographs(folders: list[Path], part: slice) -> tuple[Tensor, list[Sample]]:
+    """Read photographs at a short side of 128 px.
+
+    Args:
+        folders: Data sets that ``open_layout`` reads, or folders of photographs without maps.
+        part: The photographs of each data set to take, in the order of the SHA-256 of "osie" and the name.
+
+    Returns:
+        The centre squares, (N, 3, 128, 128) in [0, 1], and the photographs that have a saliency map.
+    """
+    squares, samples = [], []
+    for folder in folders:
+        try:
+            dataset: Any = open_layout(folder)
+            pairs = [(dataset.images[name], dataset.maps[name]) for name in sorted(dataset.names, key=_order)[part]]
+        except FileNotFoundError:
+            pairs = [(path, None) for path in list_images(folder)]
+        for image_path, map_path in pairs:
+            image = to_rgb_image(read_image(image_path)).as_subclass(Tensor)
+            size = tuple(image.shape[-2:])
+            small = functional.resize(image, [128], antialias=True)
+            squares.append(functional.center_crop(small, [128, 128]).float() / 255)
+            if map_path is not None:
+                saliency_map = to_saliency_map(read_image(map_path), size).as_subclass(Tensor)
+                samples.append(Sample(small, resize(saliency_map, tuple(small.shape[-2:]))))
+    return torch.stack(squares), samples
+
+
+def _order(name: str) -> str:
+    return hashlib.sha256(f"osie{name}".encode()).hexdigest()
 
 
 @torch.no_grad()
@@ -204,16 +241,20 @@ def measure(options: argparse.Namespace) -> list[Figure]:
     figure, scenes_linear = reconstruction(editor, images[:200], "scenes", 2)
     figures = [figure]
     if options.photographs:
-        figure, photographs_linear = reconstruction(editor, photographs(options.photographs), "photographs", 1)
+        squares, looked_at = read_photographs(options.photographs, slice(*options.part))
+        figure, photographs_linear = reconstruction(editor, squares, "photographs", 1)
         gap = scenes_linear - photographs_linear
         figures += [
             figure,
             Figure("PCA-4 of scenes against photographs", f"{gap:+.2f} dB", "within 3 dB", abs(gap) <= 3),
         ]
+        for figure in directions(editor, looked_at) if looked_at else ():
+            figures.append(replace(figure, name=f"{len(looked_at)} photographs, {figure.name}"))
     figures += regions(editor, samples)
-    figures += directions(editor, samples[:150])
+    plain = [Sample.of(sample) for sample in samples]
+    figures += directions(editor, plain[:150])
     figures += [Figure(*row) for row in study(editor, samples)]
-    figures += speed(editor, samples)
+    figures += speed(editor, plain)
     return figures
 
 
@@ -221,6 +262,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--editor", default="bundled")
     parser.add_argument("--photographs", type=Path, nargs="*", help="folders of photographs, searched below")
+    parser.add_argument(
+        "--part", type=int, nargs=2, default=(0, None), help="first photograph and the one after the last, by hash"
+    )
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()

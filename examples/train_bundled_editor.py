@@ -17,10 +17,12 @@ from pathlib import Path
 import torch
 from diffusers import StableDiffusionPipeline
 from editor_training.card import write_card
-from editor_training.rendering import SEED, render_training_scenes
+from editor_training.photographs import CROPS, crop_photographs
+from editor_training.rendering import HELD_OUT, SEED, render_training_scenes
 from editor_training.tokenizer import train_tokenizer
-from editor_training.unet import noise_schedule, train_unet
-from editor_training.vae import encode_scenes, train_vae
+from editor_training.unet import Captioned, noise_schedule, train_unet
+from editor_training.vae import encode_images, train_vae
+from transformers import CLIPTokenizer
 
 from augsal_transforms import Calibration, SaliencyEditor, calibrate
 from augsal_transforms.scenes.scenes import render_scene
@@ -37,19 +39,30 @@ def main() -> None:
     parser.add_argument("--unet-steps", type=int, default=7000)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--smoke", action="store_true", help="run a few steps of everything, in a minute")
+    parser.add_argument("--photographs", type=Path, help="data set of photographs to train on beside the scenes")
+    parser.add_argument("--start", type=Path, help="folder of a pipeline to start from, instead of random weights")
     options = parser.parse_args()
     if options.smoke:
         options.scenes, options.vae_steps, options.unet_steps = 64, 200, 4
-    options.runs.mkdir(parents=True, exist_ok=True)
-    device, runs = torch.device(options.device), options.runs
+    if options.scenes > HELD_OUT:
+        parser.error(f"--scenes must be at most {HELD_OUT}, got {options.scenes}")
+    train(options)
 
+
+def train(options: argparse.Namespace) -> None:
+    options.runs.mkdir(parents=True, exist_ok=True)
+    device, runs, start = torch.device(options.device), options.runs, options.start
     scenes = render_training_scenes(options.scenes, runs / f"scenes-{options.scenes}.pt")
-    tokenizer = train_tokenizer(scenes["caption"])
-    vae, vae_seconds = train_vae(scenes["image"], options.vae_steps, runs / f"vae-{options.vae_steps}.pt", device)
-    latents = encode_scenes(vae, scenes["image"], runs / f"latents-{options.scenes}-{options.vae_steps}.pt", device)
-    unet, text_encoder, unet_seconds = train_unet(
-        latents, scenes, tokenizer, options.unet_steps, runs / f"unet-{options.unet_steps}.pt", device
+    crops = None if options.photographs is None else crop_photographs(options.photographs, runs / "photographs.pt")
+    tokenizer = (
+        train_tokenizer(scenes["caption"]) if start is None else CLIPTokenizer.from_pretrained(start / "tokenizer")
     )
+    steps = options.vae_steps
+    vae, vae_seconds = train_vae(scenes["image"], crops, start, steps, runs / f"vae-{steps}.pt", device)
+    encoded = encode_images(vae, scenes["image"], runs / f"latents-{options.scenes}-{steps}.pt", device)
+    photographs = encoded[:0] if crops is None else encode_images(vae, crops, runs / f"photographs-{steps}.pt", device)
+    data, steps = Captioned.join(scenes, tokenizer, encoded, photographs), options.unet_steps
+    unet, text_encoder, unet_seconds = train_unet(data, tokenizer, start, steps, runs / f"unet-{steps}.pt", device)
     pipeline = StableDiffusionPipeline(
         **{"unet": unet.half(), "vae": vae.half(), "text_encoder": text_encoder.half(), "tokenizer": tokenizer},
         **{"scheduler": noise_schedule(), "safety_checker": None, "feature_extractor": None},
@@ -57,13 +70,16 @@ def main() -> None:
     )
     pipeline.save_pretrained(options.out, safe_serialization=True)
 
+    held_out = [render_scene(HELD_OUT + n, SEED) for n in range(200 if not options.smoke else 32)]
+    images = [scene.image for scene in held_out]
+    if crops is not None:
+        whole = crops[::CROPS][: len(images)]
+        images = [image for pair in zip(images, whole, strict=False) for image in pair]
     editor = SaliencyEditor.from_pretrained(str(options.out), calibration=Calibration.published())
-    held_out = [render_scene(options.scenes + n, SEED) for n in range(200 if not options.smoke else 32)]
-    calibration = calibrate(editor, [scene.image for scene in held_out])
-    calibration.save(options.out, options.out)
+    calibrate(editor, images).save(options.out, options.out)
     where = f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else torch.cuda.get_device_name()
     budget = f"{vae_seconds / 60:.0f} min for the VAE, {unet_seconds / 60:.0f} min for the U-Net, {where}"
-    write_card(options.out, held_out, options.scenes, options.vae_steps, options.unet_steps, budget)
+    write_card(options, held_out, budget)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from argparse import Namespace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from diffusers import StableDiffusionPipeline
+from editor_training.photographs import CROPS, TRAINING
 from editor_training.rendering import SEED
 from editor_training.unet import DROPPED, GROUNDING_WEIGHT, SNR_LIMIT, noise_schedule
+from editor_training.vae import SCENES
 from torchvision.utils import make_grid, save_image
 
 from augsal_transforms import SaliencyEditor
@@ -19,9 +22,33 @@ from augsal_transforms.scenes.scenes import Scene
 
 SAMPLES, SAMPLE_STEPS, GUIDANCE = 32, 50, 4.0
 
+SCENES_ALONE = """**For**: trying the package offline, tests, examples, procedural scenes. **Not for**: real
+photographs, and it does not generate presentable pictures. It has seen only rendered scenes and their captions, so a
+word of a photograph's caption that scenes do not use has no meaning to it; the region is then little more than the
+saliency map. For photographs use `"sd-v1-5"`.
+"""
+WITH_PHOTOGRAPHS = """**For**: trying the package offline, tests, examples, procedural scenes, and edits of photographs
+where the saliency map says. **Not for**: edits that follow a photograph's caption, for which there is `"sd-v1-5"`, and
+it does not generate presentable pictures. It saw photographs without captions, so a word that the captions of scenes do
+not use has no meaning to it; the region is then little more than the saliency map.
+"""
+PHOTOGRAPHS = (
+    f"; beside them {CROPS} crops each of {TRAINING} photographs of OSIE (Xu, Jiang, Wang, Kankanhalli, Zhao, Journal "
+    f'of Vision 2014; MIT licence), the first by the SHA-256 of "osie" and the name, with the empty prompt: '
+    f"{1 - SCENES:.0%} of the VAE's batches and half of each batch of the U-Net"
+)
+PROPERTIES_OF = " scenes, and as many training crops of photographs"
 
-def write_card(folder: Path, held_out: list[Scene], scenes: int, vae_steps: int, unet_steps: int, budget: str) -> None:
-    """Write ``README.md`` and ``samples.png`` into the model's folder."""
+
+def write_card(options: Namespace, held_out: list[Scene], budget: str) -> None:
+    """Write ``README.md`` and ``samples.png`` into the model's folder.
+
+    Args:
+        options: Options of the training.
+        held_out: Scenes that the editor was not trained on.
+        budget: Time that the training took, and on what.
+    """
+    folder: Path = options.out
     editor = SaliencyEditor.from_pretrained(str(folder))
     model, calibration = editor.model, editor.calibration
     draw_samples(model, [scene.caption for scene in held_out[:SAMPLES]], folder / "samples.png")
@@ -31,32 +58,31 @@ def write_card(folder: Path, held_out: list[Scene], scenes: int, vae_steps: int,
     )
     bounds = ", ".join(f"{name} {x:.3f}" for name, x in zip(PROPERTIES, calibration.std.tolist(), strict=True))
     gamma = ", ".join(f"{g:.3f}" for g in calibration.gamma.tolist())
+    data = f"{options.scenes} procedural scenes (`augsal_transforms.scenes.scenes`), series {SEED}, and their captions"
+    photographs, start = options.photographs is not None, options.start is not None
     (folder / "README.md").write_text(f"""# The bundled editor
 
 A latent diffusion pipeline of the Stable Diffusion classes, small enough to ship: 128 px images, 32×32×4 latents,
 a CLIP text encoder with a vocabulary of its own. Parameters: {sizes}. Weights are float16 safetensors.
 
-**For**: trying the package offline, tests, examples, procedural scenes. **Not for**: real photographs, and it does
-not generate presentable pictures. It has seen only rendered scenes and their captions, so a word of a photograph's
-caption that scenes do not use has no meaning to it; the region is then little more than the saliency map. For
-photographs use `"sd-v1-5"`.
-
+{WITH_PHOTOGRAPHS if photographs else SCENES_ALONE}
 | | |
 |---|---|
-| data | {scenes} procedural scenes (`augsal_transforms.scenes.scenes`), series {SEED}, and their captions |
-| VAE | {vae_steps} steps of 8 crops of 64 px, the latent tied to colour; \
+| data | {data}{PHOTOGRAPHS if photographs else ""} |
+| VAE | {options.vae_steps} steps of 8 crops of 64 px, the latent tied to colour; \
 held-out scenes {reconstruction_psnr(editor, held_out):.1f} dB |
-| U-Net and text encoder | {unet_steps} steps of 16, min-SNR (γ = {SNR_LIMIT:g}), {DROPPED:.0%} dropped captions, \
-averaged weights (EMA 0.999), attention of named words taught to lie on their objects (TokenCompose, weight \
+| U-Net and text encoder | {options.unet_steps} steps of 16, min-SNR (γ = {SNR_LIMIT:g}), {DROPPED:.0%} dropped \
+captions, averaged weights (EMA 0.999), attention of named words taught to lie on their objects (TokenCompose, weight \
 {GROUNDING_WEIGHT:g}) |
+| start | {"the weights of an earlier editor (`--start`)" if start else "random weights"} |
 | precision, budget | bfloat16 with float32 weights; {budget} |
 | seeds | 0 for weights and batches |
-| calibration | {calibration.source} (held out); γ = {gamma} |
+| calibration | {calibration.source} (held out{PROPERTIES_OF if photographs else ""}); γ = {gamma} |
 | standard deviations | {bounds} |
-| made by | `python examples/train_bundled_editor.py --out augsal_transforms/assets/bundled` |
+| made by | `python examples/train_bundled_editor.py {command(options)}` |
 | figures | `python benchmarks/bundled_editor.py`; its table is in benchmarks/README.md |
 
-No photograph and no human gaze went into it. Licence: Apache-2.0, as the package.
+No human gaze went into it. Licence: Apache-2.0, as the package.
 
 ## What it generates
 
@@ -67,6 +93,16 @@ From noise, {SAMPLE_STEPS} DDIM steps, guidance {GUIDANCE:g}, captions of held-o
 With the default budget: blobs of the captions' colours on grainy ground, no object that one could name. The model is
 for reading and editing pictures, not for making them.
 """)
+
+
+def command(options: Namespace) -> str:
+    """The arguments that repeat a training, without folders of this machine."""
+    given = ["--out augsal_transforms/assets/bundled"]
+    given += [f"--{name} {value}" for name, value in (("scenes", options.scenes), ("vae-steps", options.vae_steps))]
+    given += [f"--unet-steps {options.unet_steps}"]
+    given += ["--photographs OSIE"] if options.photographs is not None else []
+    given += ["--start EARLIER"] if options.start is not None else []
+    return " ".join(given)
 
 
 @torch.no_grad()

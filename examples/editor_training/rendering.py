@@ -14,6 +14,7 @@ from tqdm import tqdm
 from augsal_transforms.scenes.scenes import render_scene
 
 SEED = 1  # series of the training scenes
+HELD_OUT = 50_000  # no editor is trained on scenes of the series from this number on
 MAX_NAMED, GRID = 3, 16
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 SAVE_EVERY, WARMUP = 200, 100
+N = TypeVar("N", bound=nn.Module)
 
 
 class Run:
@@ -86,3 +87,9 @@ class Run:
         state = {part: holder.state_dict() for part, holder in self._state.items()}
         torch.save({**state, "step": step, "seconds": self.seconds}, partial)
         partial.replace(self.path)
+
+
+def load_part(kind: type[N], folder: Path, part: str) -> N:
+    """Load a network of a pipeline's folder in float32, to train it further."""
+    network: N = kind.from_pretrained(folder / part, torch_dtype=torch.float32)  # type: ignore[attr-defined]
+    return network.train().requires_grad_(True)

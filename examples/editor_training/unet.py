@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
 from editor_training.rendering import GRID, MAX_NAMED
-from editor_training.run import Run
+from editor_training.run import Run, load_part
 from editor_training.tokenizer import MAX_TOKENS
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -23,6 +24,7 @@ DROPPED = 0.1  # share of dropped captions, so that the model also learns images
 SNR_LIMIT = 5.0  # min-SNR's γ (Hang et al., 2023)
 LOW_NOISE = 400  # edits are made below this timestep: half of the draws are below it, and only there words are grounded
 GROUNDING_WEIGHT = 0.5
+PEAK, PEAK_FROM_START = 8e-4, 2e-4  # learning rates from random weights, and from trained ones
 
 
 def build_unet() -> UNet2DConditionModel:
@@ -67,37 +69,81 @@ def noise_schedule() -> DDIMScheduler:
     )
 
 
+@dataclass(frozen=True)
+class Captioned:
+    """What the networks are trained on: scenes, and after them photographs, which have the empty prompt.
+
+    Attributes:
+        latents: (N, 4, 32, 32), scaled.
+        ids: Token ids of each prompt, and of the empty prompt at the end, (N + 1, tokens).
+        tokens: Tokens of each named word, (N, named, tokens), 1 where a token belongs to the word.
+        masks: Objects of the words, (N, named, 16, 16), uint8.
+        scenes: Number of the scenes.
+    """
+
+    latents: Tensor
+    ids: Tensor
+    tokens: Tensor
+    masks: Tensor
+    scenes: int
+
+    @classmethod
+    def join(cls, scenes: dict[str, Any], tokenizer: CLIPTokenizer, latents: Tensor, photographs: Tensor) -> Captioned:
+        """Join scenes and their latents with the latents of photographs, of which there may be none."""
+        count = len(photographs)
+        prompts = [*scenes["caption"], *[""] * (count + 1)]
+        ids = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        tokens = named_tokens(tokenizer, scenes["caption"], scenes["words"])
+        tokens = torch.cat([tokens, tokens.new_zeros(count, *tokens.shape[1:])])
+        masks = torch.cat([scenes["masks"], scenes["masks"].new_zeros(count, *scenes["masks"].shape[1:])])
+        return cls(torch.cat([latents, photographs]), ids, tokens, masks, len(latents))
+
+    def draw(self, rng: torch.Generator) -> Tensor:
+        """Draw a batch's numbers; where there are photographs, they are its second half."""
+        chosen = torch.randint(self.scenes, (BATCH,), generator=rng)
+        if photographs := len(self.latents) - self.scenes:
+            half = BATCH // 2
+            chosen[half:] = self.scenes + torch.randint(photographs, (BATCH - half,), generator=rng)
+        return chosen
+
+
 def train_unet(
-    latents: Tensor,
-    scenes: dict[str, Any],
+    data: Captioned,
     tokenizer: CLIPTokenizer,
+    start: Path | None,
     steps: int,
     path: Path,
     device: torch.device,
     seed: int = 0,
 ) -> tuple[UNet2DConditionModel, CLIPTextModel, float]:
-    """Train both networks together, and return them with the training time in seconds."""
+    """Train both networks together, and return them with the training time in seconds.
+
+    With ``start``, a pipeline's folder, the training starts from its networks.
+    """
     torch.manual_seed(seed)
-    unet, text_encoder, scheduler = build_unet().to(device), build_text_encoder(tokenizer).to(device), noise_schedule()
-    tokens = named_tokens(tokenizer, scenes["caption"], scenes["words"])
-    ids = tokenizer([*scenes["caption"], ""], padding="max_length", truncation=True, return_tensors="pt").input_ids
+    if start is None:
+        unet, text_encoder, peak = build_unet(), build_text_encoder(tokenizer), PEAK
+    else:
+        unet, peak = load_part(UNet2DConditionModel, start, "unet"), PEAK_FROM_START
+        text_encoder = load_part(CLIPTextModel, start, "text_encoder")
+    unet, text_encoder, scheduler = unet.to(device), text_encoder.to(device), noise_schedule()
     networks = {"unet": unet, "text_encoder": text_encoder}
-    run = Run("U-Net", networks, path, steps=steps, peak=8e-4, weight_decay=1e-2, seed=seed)
+    run = Run("U-Net", networks, path, steps=steps, peak=peak, weight_decay=1e-2, seed=seed)
     for _, rng in run:
-        chosen = torch.randint(len(latents), (BATCH,), generator=rng)
+        chosen = data.draw(rng)
         dropped = torch.rand(BATCH, generator=rng) < DROPPED
-        noise = torch.randn(BATCH, *latents.shape[1:], generator=rng)
+        noise = torch.randn(BATCH, *data.latents.shape[1:], generator=rng)
         limit = torch.where(torch.rand(BATCH, generator=rng) < 0.5, LOW_NOISE, scheduler.config.num_train_timesteps)
         timesteps = (torch.rand(BATCH, generator=rng) * limit).long()
-        noisy = scheduler.add_noise(latents[chosen], noise, timesteps).to(device)
-        prompts = torch.where(dropped[:, None], ids[-1:], ids[chosen]).to(device)
+        noisy = scheduler.add_noise(data.latents[chosen], noise, timesteps).to(device)
+        prompts = torch.where(dropped[:, None], data.ids[-1:], data.ids[chosen]).to(device)
         with torch.autocast(device.type, torch.bfloat16), record_cross_attention(unet, depth=1) as attention:
             predicted = unet(noisy, timesteps.to(device), encoder_hidden_states=text_encoder(prompts)[0]).sample
         snr = compute_snr(scheduler, timesteps)
         weight = (snr.clamp(max=SNR_LIMIT) / snr).to(device)
         denoising = ((predicted.float() - noise.to(device)).square().mean((1, 2, 3)) * weight).mean()
-        findable = tokens[chosen] * ((timesteps < LOW_NOISE) & ~dropped)[:, None, None]
-        masks = scenes["masks"][chosen].float() / 255
+        findable = data.tokens[chosen] * ((timesteps < LOW_NOISE) & ~dropped)[:, None, None]
+        masks = data.masks[chosen].float() / 255
         grounding = ground_words(attention.average(GRID, GRID).float(), findable.to(device), masks.to(device))
         run.descend(denoising + GROUNDING_WEIGHT * grounding, noise=denoising.item(), words=grounding.item())
     run.finish()

@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from editor_training.rendering import to_signed
-from editor_training.run import Run
+from editor_training.run import Run, load_part
 from torch import Tensor
 from tqdm import tqdm
 
 BATCH, CROP = 8, 64
 KL_WEIGHT, COLOR_WEIGHT = 3e-7, 1.0
+PEAK, PEAK_FROM_START = 2e-3, 1e-3  # learning rates from random weights, and from trained ones
+SCENES = 0.4  # share of the batches that are scenes, beside photographs
 
 # Meaning of the first three latent channels, in RGB in [−1, 1] per unit: grey, red − green, blue − yellow.
 COLOR_AXES = ((0.45, 0.45, 0.45), (0.20, -0.20, 0.0), (0.10, 0.10, -0.20), (0.0, 0.0, 0.0))
@@ -33,21 +35,38 @@ def build_vae() -> AutoencoderKL:
 
 
 def train_vae(
-    images: Tensor, steps: int, path: Path, device: torch.device, seed: int = 0
+    images: Tensor,
+    photographs: Tensor | None,
+    start: Path | None,
+    steps: int,
+    path: Path,
+    device: torch.device,
+    seed: int = 0,
 ) -> tuple[AutoencoderKL, float]:
     """Train on crops: squared error, a small KL term, and a term that ties the latent to each cell's mean colour.
 
     Without the last term, colour ends up in two channels of almost no variance, and γ of such a latent is noise.
 
+    Args:
+        images: Scenes, (N, 3, 128, 128), uint8.
+        photographs: Photographs of the same kind; a batch is of scenes or of photographs.
+        start: Folder of a pipeline whose VAE the training starts from; its scaling factor is kept.
+        steps: Number of steps.
+        path: File of the checkpoint.
+        device: Device of the VAE.
+        seed: Seed of weights and batches.
+
     Returns:
         The VAE and the training time in seconds.
     """
     torch.manual_seed(seed)
-    vae = build_vae().to(device)
+    vae = (build_vae() if start is None else load_part(AutoencoderKL, start, "vae")).to(device)
     axes = torch.tensor(COLOR_AXES, device=device)
-    run = Run("VAE", {"vae": vae}, path, steps=steps, peak=2e-3, weight_decay=1e-4, seed=seed)
+    peak = PEAK if start is None else PEAK_FROM_START
+    run = Run("VAE", {"vae": vae}, path, steps=steps, peak=peak, weight_decay=1e-4, seed=seed)
     for _, rng in run:
-        target = jittered_crops(images, rng).to(device)
+        of_scenes = photographs is None or torch.rand((), generator=rng) < SCENES
+        target = jittered_crops(images if of_scenes else photographs, rng).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             posterior = vae.encode(target).latent_dist
             noise = torch.randn(posterior.mean.shape, generator=rng).to(device)
@@ -58,9 +77,10 @@ def train_vae(
         loss = error + COLOR_WEIGHT * color_error + KL_WEIGHT * posterior.kl().float().mean()
         run.descend(loss, psnr=-10 * torch.log10(error.detach() / 4).item(), color=color_error.item())
     run.finish()
-    with torch.no_grad():
-        latents = torch.cat([vae.encode(to_signed(c).to(device)).latent_dist.mode() for c in images[:256].split(16)])
-    vae.register_to_config(scaling_factor=1 / latents.std().item())
+    if start is None:
+        chunks = images[:256].split(16)
+        latents = torch.cat([vae.encode(to_signed(chunk).to(device)).latent_dist.mode() for chunk in chunks])
+        vae.register_to_config(scaling_factor=1 / latents.std().item())
     return vae, run.seconds
 
 
@@ -79,13 +99,14 @@ def jittered_crops(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def encode_scenes(vae: AutoencoderKL, images: Tensor, path: Path, device: torch.device) -> Tensor:
-    """Encode every scene to Z, (N, 4, 32, 32), scaled, on the CPU."""
+def encode_images(vae: AutoencoderKL, images: Tensor, path: Path, device: torch.device) -> Tensor:
+    """Encode every image to Z, (N, 4, 32, 32), scaled, on the CPU."""
     if path.exists():
         latents: Tensor = torch.load(path, weights_only=True)
         return latents
-    chunks = tqdm(images.split(32), desc="encoding scenes")
-    modes = [vae.encode(to_signed(chunk).to(device)).latent_dist.mode().cpu() for chunk in chunks]
+    chunks = tqdm(images.split(32), desc="encoding images")
+    with torch.autocast(device.type, torch.bfloat16):
+        modes = [vae.encode(to_signed(chunk).to(device)).latent_dist.mode().float().cpu() for chunk in chunks]
     latents = torch.cat(modes) * vae.config.scaling_factor
     torch.save(latents, path)
     return latents

@@ -4,7 +4,7 @@ import colorsys
 
 import pytest
 import torch
-from bundled_editor import directions, edit, reconstruction, score_regions
+from bundled_editor import Sample, directions, edit, reconstruction, score_regions
 
 from augsal_transforms import Brightness, Contrast
 from augsal_transforms.editor.edits import COLORS
@@ -19,8 +19,13 @@ def held_out():
 
 
 @pytest.fixture(scope="module")
-def direction_figures(bundled, held_out):
-    return {figure.name: figure for figure in directions(bundled, held_out[:24])}
+def samples(held_out):
+    return [Sample.of(observed) for observed in held_out[:24]]
+
+
+@pytest.fixture(scope="module")
+def direction_figures(bundled, samples):
+    return {figure.name: figure for figure in directions(bundled, samples)}
 
 
 def test_the_vae_beats_the_best_linear_code_of_its_size(bundled, held_out):
@@ -43,22 +48,22 @@ def test_edits_arrive_as_they_were_asked_for(direction_figures, name):
     assert figure.holds, figure
 
 
-def test_downward_edits_go_down(bundled, held_out):
-    darker, flatter = edit(bundled, held_out[:1], [[Brightness(-0.15), Contrast(0.6)]])
+def test_downward_edits_go_down(bundled, samples):
+    darker, flatter = edit(bundled, samples[:1], [[Brightness(-0.15), Contrast(0.6)]])
     assert darker.properties_after["brightness"] < darker.properties_before["brightness"]
     assert flatter.properties_after["local_contrast"] < flatter.properties_before["local_contrast"]
 
 
-def test_a_good_part_of_each_picture_is_left_alone(bundled, held_out):
-    results = edit(bundled, held_out[:24], [Contrast(1.5)] * 24)
-    for sample, edited in zip(held_out[:24], results, strict=True):
+def test_a_good_part_of_each_picture_is_left_alone(bundled, samples):
+    results = edit(bundled, samples, [Contrast(1.5)] * 24)
+    for sample, edited in zip(samples, results, strict=True):
         outside = (edited.edit_mask == 0).expand_as(edited.image)
-        assert torch.equal(edited.image[outside], sample.scene.image[outside])
+        assert torch.equal(edited.image[outside], sample.image[outside])
         assert outside.float().mean() > 0.3
 
 
-def test_stronger_edits_change_more(bundled, held_out):
-    levels = edit(bundled, held_out[1:2], [[Brightness(a) for a in (0.05, 0.1, 0.15)]])
+def test_stronger_edits_change_more(bundled, samples):
+    levels = edit(bundled, samples[1:2], [[Brightness(a) for a in (0.05, 0.1, 0.15)]])
     brightness = [result.properties_after["brightness"] for result in levels]
     assert brightness == sorted(brightness)
     assert brightness[0] > levels[0].properties_before["brightness"]

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import PIL.Image
 import pytest
-from torchvision.transforms.v2.functional import to_pil_image
+import torch
+from editor_training.gaze import PARTS, GazeParts
+from editor_training.photographs import CROPS, crop_photographs, training_part
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from train_unisal_aug import scenes_or_folder
 
+import augsal_transforms
+from augsal_transforms import SaliencyEditor, SaliencyPredictor
 from augsal_transforms.scenes.scenes import SceneDataset
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -66,6 +71,60 @@ def test_the_exact_sd15_configuration_edits_a_512_px_image_on_the_cpu(tmp_path):
 def test_the_bundled_editor_can_be_trained_again(tmp_path):
     run("train_bundled_editor.py", "--smoke", "--out", tmp_path / "editor", "--runs", tmp_path / "runs", cwd=tmp_path)
     assert (tmp_path / "editor" / "augsal_calibration.safetensors").exists()
+    assert "random weights" in (tmp_path / "editor" / "README.md").read_text()
+
+
+def looked_at(folder, count):
+    """Write a data set of photographs, or what passes for them, in the layout of plain folders."""
+    for kind, name in (("images", "image"), ("maps", "saliency_map")):
+        (folder / kind).mkdir(parents=True)
+        for sample in (SceneDataset(count, seed=79)[n] for n in range(count)):
+            to_pil_image(sample[name]).save(folder / kind / f"{sample['image_id']}.png")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_bundled_models_can_be_trained_on_photographs_from_earlier_ones(tmp_path):
+    assets, photographs = Path(augsal_transforms.__file__).parent / "assets", looked_at(tmp_path / "photographs", 6)
+    given = ("--smoke", "--photographs", photographs, "--runs")
+    editor, readouts = tmp_path / "editor", tmp_path / "readouts"
+    start = ("--start", assets / "bundled", "--out", editor)
+    run("train_bundled_editor.py", *given, tmp_path / "runs", *start, cwd=tmp_path)
+    card = (editor / "README.md").read_text()
+    assert "photographs of OSIE" in card
+    assert "earlier editor" in card
+    start = ("--start", assets / "readouts", "--editor", editor, "--out", readouts)
+    run("train_bundled_readouts.py", *given, tmp_path / "readout-runs", *start, cwd=tmp_path)
+    assert "earlier readouts" in (readouts / "README.md").read_text()
+    SaliencyPredictor.from_pretrained(readouts, editor=SaliencyEditor.from_pretrained(str(editor)))
+
+
+def test_crops_of_photographs_are_drawn_once_and_hold_whole_and_small_parts(tmp_path):
+    crops = crop_photographs(looked_at(tmp_path / "photographs", 2), tmp_path / "crops.pt")
+    assert crops.shape == (2 * CROPS, 3, 128, 128)
+    assert crops.dtype == torch.uint8
+    assert not torch.equal(crops[0], crops[1])
+    shutil.rmtree(tmp_path / "photographs")
+    assert torch.equal(crop_photographs(tmp_path / "photographs", tmp_path / "crops.pt"), crops)
+
+
+def test_parts_with_gaze_are_whole_first_and_mirrored(tmp_path):
+    folder = looked_at(tmp_path / "photographs", 2)
+    parts = GazeParts(folder, tmp_path / "gaze.pt")
+    assert len(parts) == 2 * 2 * (1 + PARTS)
+    whole, mirrored = parts[0], parts[1]
+    name = training_part(sorted(path.stem for path in (folder / "images").iterdir()))[0]
+    with PIL.Image.open(folder / "images" / f"{name}.png") as picture:
+        assert torch.equal(whole["image"], pil_to_tensor(picture))  # scenes have 128 px already
+    for key in ("image", "saliency_map"):
+        assert torch.equal(mirrored[key], whole[key].flip(-1))
+    assert whole["saliency_map"].max() == 1
+    assert parts[2]["image"].shape == (3, 128, 128)
+
+
+def test_the_training_photographs_are_the_first_by_their_hash():
+    # SHA-256 of "osie1001" begins with ffaa, of "osie1002" with 0a16, of "osie1003" with 5a9a.
+    assert training_part(["1001", "1002", "1003"]) == ["1002", "1003", "1001"]
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, EditStore
 from augsal_transforms.data.folders import SaliencyFolder
-from augsal_transforms.generate.generation import Generation
+from augsal_transforms.generate.jobs import JobReader
 from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
-from augsal_transforms.store.identity import config_identity, editor_identity, schema_1_config
+from augsal_transforms.store.identity import config_identity, schema_1_config
 from augsal_transforms.store.keys import EditKey, to_bytes
 from augsal_transforms.store.maintenance import damaged_records, statistics
 
@@ -24,6 +24,11 @@ SCHEMA_1 = {
     **{"steps": 1, "noise_level": "0.2", "resolution": None, "attention_size": 16, "threshold": "0.25"},
     **{"softness": "0.2", "keep_stopwords": False, "pivot": "gamma", "injection": "0.5"},
     **{"color_injection": "0.9", "guidance": "1.0", "deviations": "2.0"},
+}
+FORMER = {  # identity of the editor that made the store: the bundled one of that time
+    "model": "2be1b27c005f8400a6620d3569a8c6265ba6057d74ca6eef2e426416b45bb142",
+    "calibration": "83058678f2d714b34c574d9551c93e6ace5fc56ac6a3c11400c6181cc409515a",
+    **{"dtype": "float32", "config": {}},
 }
 
 
@@ -59,7 +64,7 @@ def test_edits_of_schema_1_are_counted_and_sound(store):
     assert len(store.find("scene_3")) == 4
 
 
-def test_edits_of_schema_1_are_not_made_again(store, bundled, tmp_path):
+def test_edits_of_schema_1_are_not_made_again(store, tmp_path):
     data = tmp_path / "data"
     for kind in ("images", "maps"):
         (data / kind / "train").mkdir(parents=True)
@@ -72,19 +77,16 @@ def test_edits_of_schema_1_are_not_made_again(store, bundled, tmp_path):
         captions[f"scene_{n}"] = scene.caption if n else ""
     (data / "captions.json").write_text(json.dumps(captions))
     files = SaliencyFolder(data)
-    before = sorted(store.folder.rglob("*"))
-    generation = Generation(bundled, store, files, EDITS)
-    assert generation.estimate(files.names).edits == 0
-    generation.run(files.names)
-    assert generation.counts == {"reused": 20}
-    assert sorted(store.folder.rglob("*")) == before
-    scene = render_scene(3, 7)
-    saliency_map, identity = observe(scene.image, scene.objects, seed=3), editor_identity(bundled)
-    key = EditKey.of(scene.image, saliency_map, scene.caption, EDITS[0], seed=0, editor=identity)
-    assert key in store
+    jobs = [job for _, job in JobReader(files, EDITS, seed=0, identity=FORMER, depth=2).read_all(files.names)]
+    assert sum(len(job.edits) for job in jobs) == 20
+    assert all(key in store for job in jobs for key in job.edits)
+    key = next(iter(jobs[3].edits))
     assert store.get(key).metadata["schema"] == 1
-    other = EditKey.of(scene.image, saliency_map, scene.caption, Contrast(1.6), seed=0, editor=identity)
-    assert other not in store
+    scene = render_scene(3, 7)
+    given = scene.image, observe(scene.image, scene.objects, seed=3), scene.caption
+    assert key == EditKey.of(*given, EDITS[0], seed=0, editor=FORMER)
+    assert EditKey.of(*given, Contrast(1.6), seed=0, editor=FORMER) not in store
+    assert EditKey.of(*given, EDITS[0], seed=0, editor={**FORMER, "model": 64 * "0"}) not in store
 
 
 def test_a_config_is_known_by_what_differs_from_the_defaults():
