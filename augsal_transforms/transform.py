@@ -16,6 +16,7 @@ from augsal_transforms.edit_sources import EMPTY_MAP, ChosenSample, LiveEdits, S
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.preview import preview as draw_preview
 from augsal_transforms.randomness import check_chance, check_integer, keyed_generator
 from augsal_transforms.readouts.contract import PredictsSaliency, check_predictor, device_of, predict_maps
 from augsal_transforms.sample import (
@@ -55,12 +56,10 @@ class SaliencyDiffusionAugment(v2.Transform):
 
     Args:
         editor: ``"bundled"``, ``"sd-v1-5"``, a folder, a hub id, or a ``SaliencyEditor``, which edits as samples come.
-        store: An ``EditStore`` or its folder, with edits made before; give it or ``editor``. No diffusion library is
-            imported, and any number of workers can read it. Kind, then α, are drawn uniformly from the edits of the
-            image; an image without one is kept unedited, and counted.
+        store: An ``EditStore`` or its folder, with edits made before, for any number of workers; give it or ``editor``.
+            Kind, then α, are drawn uniformly from an image's edits; an image without one stays unedited, and counts.
         p: Chance that a sample is edited, in [0, 1], as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
-        edits: Kinds to choose from, uniformly, each with its α or range of α; ``None`` is all three. Only with
-            ``editor``: a store's edits were chosen when it was filled.
+        edits: Kinds to choose from, uniformly, each with its α or range of α; ``None`` is all three. Only with ``editor``.
         seed: Seed of the draws; ``None`` follows torch's seed, which differs by worker, without drawing from it.
         on_error: ``"keep"`` returns a sample whose edit fails unedited, counted in ``counts`` and warned of once per
             cause; ``"raise"`` raises. Always raised are a map or an image that cannot be read, because nothing may
@@ -69,17 +68,17 @@ class SaliencyDiffusionAugment(v2.Transform):
             and every sample one more key, ``is_predicted`` (bool tensor ()), that is true for such a map.
         pairs: Whether samples gain ``edited_saliency_map``, a ``SaliencyMap`` for the edited image (Sec. 1):
             ``saliency_map`` reweighted inside the mask by the predictor's change. It takes two predictions a sample.
-        keys: Names that a sample has for what is read, such as ``{"image": "img", "saliency_map": "label"}``; for
-            tuples positions, ``{"prompt": 2}``. Added keys keep their names.
+        keys: A sample's names of what is read, as ``{"image": "img", "prompt": "caption"}``; positions in tuples.
 
     Attributes:
-        counts: Number of samples by what became of them: ``"edited"``, ``"edited without a word"``, left ``"by
-            chance"``, or kept, by cause. In a worker process it counts that worker's samples.
+        counts: This process's number of samples by outcome: ``"edited"``, ``"by chance"``, the cause of no edit.
 
     Raises:
         TypeError: For a lone image, where the augmentation could only be a silent no-op.
         RuntimeError: For a CUDA editor in a forked worker.
     """
+
+    preview = draw_preview
 
     def __init__(
         self,
@@ -162,8 +161,7 @@ class SaliencyDiffusionAugment(v2.Transform):
 
         Args:
             batch: A batch before Normalize: ``image`` (B, 3, H, W), ``saliency_map`` (B, 1, H, W) and, optionally,
-                ``prompt`` and ``image_id`` (lists or tensors of length B). With a ``predictor`` a batch without maps
-                gets them from it.
+                ``prompt`` and ``image_id`` (lists or tensors of length B). A ``predictor`` gives maps that lack.
             keys: Names in the batch; ``None`` takes the transform's.
 
         Returns:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
 from augsal_transforms import Brightness, Color, Contrast, EditedImage, SaliencyEditor
+from augsal_transforms.lettering import INK, draw_caption
 from augsal_transforms.scenes.scenes import SceneDataset
 
 OUT = Path(__file__).parent / "images" / "edits.png"
@@ -24,7 +25,6 @@ SERIES, SCENES = 99, (8, 12, 6)  # chosen for show, from a series that the edito
 EDITS = (Contrast(1.8), Brightness(0.25), Color("red", 0.8))
 COLUMNS = ("image", "saliency map", "region", "contrast, alpha 1.8", "brightness, alpha 0.25", "red, alpha 0.8")
 SIDE, GAP, LINE = 128, 6, 20
-INK, MARK = (40, 40, 40), (200, 30, 30)
 
 
 def main() -> None:
@@ -46,7 +46,8 @@ def main() -> None:
         top = LINE + number * row
         for column, panel in enumerate(draw_panels(sample["image"], sample["saliency_map"], of_scene)):
             picture.paste(panel, (column * (SIDE + GAP), top))
-        draw_caption(draw, sample["prompt"], of_scene[0].word, top + SIDE + LINE / 2, font)
+        box = (2, top + SIDE + 1, picture.width - 4)
+        draw_caption(draw, sample["prompt"], box, marked=of_scene[0].word, lines=1)
     OUT.parent.mkdir(exist_ok=True)
     picture.save(OUT, optimize=True)
     print(f"{OUT}, {OUT.stat().st_size / 1000:.0f} kB")
@@ -57,21 +58,6 @@ def draw_panels(image: Tensor, saliency_map: Tensor, results: list[EditedImage])
     region = image * (0.2 + 0.8 * results[0].edit_mask)
     pictures = [image, saliency_map, region.to(image.dtype), *(result.image for result in results)]
     return [to_pil_image(picture).convert("RGB").resize((SIDE, SIDE)) for picture in pictures]
-
-
-def draw_caption(
-    draw: PIL.ImageDraw.ImageDraw, caption: str, marked: str, middle: float, font: PIL.ImageFont.FreeTypeFont
-) -> None:
-    """Write a caption at a height, with the first occurrence of one word underlined and in another colour."""
-    left, waiting = 2.0, marked
-    for word in caption.split():
-        if waiting and word.strip(".,") == waiting:
-            draw.text((left, middle), word, MARK, font, anchor="lm")
-            draw.line((left, middle + 8, left + font.getlength(word), middle + 8), MARK)
-            waiting = ""
-        else:
-            draw.text((left, middle), word, INK, font, anchor="lm")
-        left += font.getlength(f"{word} ")
 
 
 if __name__ == "__main__":
