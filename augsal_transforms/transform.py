@@ -59,7 +59,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         store: An ``EditStore`` or its folder, with edits made before, for any number of workers; give it or ``editor``.
             Kind, then α, are drawn uniformly from an image's edits; an image without one stays unedited, and counts.
         p: Chance that a sample is edited, in [0, 1], as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
-        edits: Kinds to choose from, uniformly, each with its α or range of α; ``None`` is all three. Only with ``editor``.
+        edits: Kinds to choose from, uniformly, each with its α or range of α, for ``editor`` alone; ``None`` is all three.
         seed: Seed of the draws; ``None`` follows torch's seed, which differs by worker, without drawing from it.
         on_error: ``"keep"`` returns a sample whose edit fails unedited, counted in ``counts`` and warned of once per
             cause; ``"raise"`` raises. Always raised are a map or an image that cannot be read, because nothing may

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from augsal_transforms.cli.errors import FAILURES
 from augsal_transforms.cli.options import AsJson, DataFolder, LayoutName, Overwrite, Sigma, Split
 from augsal_transforms.cli.outputs import check_files_in, check_folder, check_output, make_room
 from augsal_transforms.cli.preflight import check_mat_files
+from augsal_transforms.cli.progress import Quiet, bars
 from augsal_transforms.cli.units import as_size
 
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ def scenes(
         int, typer.Option(help="Seed of the series. The bundled editor was trained on the series of seed 1.")
     ] = 0,
     size: Annotated[int, typer.Option(min=8, max=4096, help="Height and width in pixels.")] = 128,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Render procedural scenes with captions, objects, and the fixations and maps of a synthetic observer."""
     from augsal_transforms.scenes.writer import write_scenes
 
     check_folder(out, "--out")
-    write_scenes(out, count, split=split, seed=seed, size=size)
+    write_scenes(out, count, split=split, seed=seed, size=size, progress=bars(quiet, "scene"))
     if as_json:
         typer.echo(json.dumps({"scenes": count, "out": str(out)}))
         return
@@ -53,20 +54,19 @@ def check_data(
     sigma: Sigma = None,
     report: Annotated[Path | None, typer.Option(help="A CSV file for all problems.")] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Read every file of a data set once, count, and list problems.
 
     Exit code 3 if there are problems.
     """
-    from tqdm import tqdm
-
     from augsal_transforms.data.checks import check_data as check
     from augsal_transforms.data.problems import is_problem_table, write_problems
 
     if report:
         check_output(report, "--report", overwrite=overwrite, is_own=is_problem_table)
-    found = check(folder, split, layout, sigma=sigma, progress=partial(tqdm, unit="image", leave=False, disable=None))
+    found = check(folder, split, layout, sigma=sigma, progress=bars(quiet, "image"))
     if as_json:
         problems = [problem._asdict() for problem in found.problems]
         typer.echo(json.dumps({**asdict(found), "problems": problems}))

@@ -15,6 +15,7 @@ from augsal_transforms.cli.errors import FAILURES, user_code
 from augsal_transforms.cli.options import DEVICE, AsJson, Data, Device, Overwrite, Sigma
 from augsal_transforms.cli.outputs import check_output, write_text
 from augsal_transforms.cli.preflight import check_device
+from augsal_transforms.cli.progress import Quiet, bars
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +51,7 @@ def evaluate(
     device: Device = DEVICE,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers of every image.")] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Score predictions, or a model's, against saliency maps and fixations.
@@ -57,8 +59,6 @@ def evaluate(
     Each number has its definition beside it. Exit code 3 if images could not be read; 1, with a traceback, if your
     own model raises an exception.
     """
-    from tqdm import tqdm
-
     from augsal_transforms.evaluation.evaluate import evaluate as score
     from augsal_transforms.metrics.presets import find_preset
 
@@ -75,7 +75,7 @@ def evaluate(
         predictions=str(pred or model),
         data=f"{data} ({dataset.split})",
         edition=edition,
-        progress=lambda names: tqdm(names, disable=None),
+        progress=bars(quiet, "image"),
     )
     typer.echo(result.to_json() if as_json else result.table())
     if out:

@@ -17,6 +17,7 @@ from augsal_transforms.cli.kinds import parse_edits
 from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor, LayoutName, Sigma, Split
 from augsal_transforms.cli.outputs import check_folder
 from augsal_transforms.cli.preflight import check_device, check_editor, check_library
+from augsal_transforms.cli.progress import Quiet, bars
 from augsal_transforms.cli.units import as_duration, as_size
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def generate(
     batch_size: BatchSize = None,
     compile: Compile = False,
     dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Fill a store with edits of a data set.
@@ -94,7 +96,7 @@ def generate(
     if dry_run:
         _print_estimate(make(), names, world, as_json)
         return
-    counts = _on_ray(make, names, actors, device) if engine == "ray" else _scan(make(), names, rank)
+    counts = _on_ray(make, names, actors, device) if engine == "ray" else _scan(make(), names, quiet or rank > 0)
     _print_counts(counts, store, as_json)
     # torchrun would take any other code for a crash and start all processes again.
     raise typer.Exit(FAILURES if counts["failed"] and "TORCHELASTIC_RUN_ID" not in os.environ else 0)
@@ -141,10 +143,8 @@ def open_editor(editor: str, device: str, dtype: str, batch_size: int | None, *,
     return SaliencyEditor.from_pretrained(editor, device=place, dtype=precision, config=config, compile=compile)
 
 
-def _scan(generation: Generation, names: list[str], rank: int) -> Counter[str]:
-    from tqdm import tqdm
-
-    with tqdm(total=len(names), unit="image", disable=rank > 0) as progress:
+def _scan(generation: Generation, names: list[str], quiet: bool) -> Counter[str]:
+    with bars(quiet, "image")(total=len(names)) as progress:
         generation.run(names, lambda: progress.update())
     return generation.counts
 

@@ -11,6 +11,7 @@ import typer
 from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor
 from augsal_transforms.cli.outputs import check_folder
 from augsal_transforms.cli.preflight import check_device, check_editor, check_number
+from augsal_transforms.cli.progress import Quiet, bars
 
 if TYPE_CHECKING:
     from augsal_transforms.training.samples import TrainingConfig
@@ -42,6 +43,7 @@ def train_readouts(
     workers: Annotated[int, typer.Option(min=0, help="Number of processes that read images.")] = 0,
     device: Device = DEVICE,
     seed: Annotated[int, typer.Option(help="Seed of weights and draws.")] = 0,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Train the readouts of an editor, a saliency model among them.
@@ -63,12 +65,20 @@ def train_readouts(
         schedule="cosine" if cosine else "constant",
         augment=0.5 if augment else 0.0,
     )
-    if _train(out, data, scenes, editor, width, check_device(device), config):
+    if _train(out, data, scenes, editor, width, check_device(device), config, quiet=quiet):
         _print_next(out, editor, as_json)
 
 
 def _train(
-    out: Path, data: Path | None, scenes: int, editor: str, width: int, device: str, config: TrainingConfig
+    out: Path,
+    data: Path | None,
+    scenes: int,
+    editor: str,
+    width: int,
+    device: str,
+    config: TrainingConfig,
+    *,
+    quiet: bool,
 ) -> bool:
     """Train, or take part in training; returns whether this is the first process, which saves the readouts."""
     from augsal_transforms import SaliencyEditor
@@ -84,12 +94,12 @@ def _train(
     with one_of_several(device) as (place, rank, wait):
         out.mkdir(parents=True, exist_ok=True)
         if rank == 0:  # the other processes find the scenes and the index written
-            AnnotatedFolder(data or render_once(out / "scenes", scenes), index=index)
+            AnnotatedFolder(data or render_once(out / "scenes", scenes, bars(quiet, "scene")), index=index)
         wait()
         dataset = AnnotatedFolder(data or out / "scenes", index=index)
         model = SaliencyEditor.from_pretrained(editor, device=place)
         classes = dataset.classes or ("object",)  # without boxes HLFR is not trained
-        predictor = ReadoutTraining(model, dataset, classes, config, width=width, folder=out).run()
+        predictor = ReadoutTraining(model, dataset, classes, config, width=width, folder=out).run(quiet=quiet)
         if rank == 0:
             predictor.save(out)
         return rank == 0

@@ -12,6 +12,7 @@ from augsal_transforms.cli.errors import FAILURES
 from augsal_transforms.cli.options import AsJson, Store
 from augsal_transforms.cli.outputs import check_folder
 from augsal_transforms.cli.preflight import check_number
+from augsal_transforms.cli.progress import Quiet, bars
 from augsal_transforms.cli.units import as_size
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def verify(
     store: Store,
     repair: Annotated[bool, typer.Option("--repair", help="Delete damaged records and rebuild the index.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Read every record of a store whole.
@@ -33,7 +35,8 @@ def verify(
     opened = _open(store)
     if repair:
         check_folder(store, "--store")
-    damaged = delete_damaged(opened) if repair else list(damaged_records(opened))
+    progress = bars(quiet, "edit")
+    damaged = delete_damaged(opened, progress=progress) if repair else list(damaged_records(opened, progress=progress))
     sound = sum(1 for _ in opened.records()) - (0 if repair else len(damaged))
     if as_json:
         found = {"sound": sound, "damaged": [str(path) for path in damaged], "deleted": repair}
@@ -60,11 +63,11 @@ def gc(
     typer.echo(json.dumps({"deleted": count}) if as_json else f"{count:,} deleted")
 
 
-def stats(store: Store, as_json: AsJson = False) -> None:
+def stats(store: Store, quiet: Quiet = False, as_json: AsJson = False) -> None:
     """Count the edits of a store by kind, by word and by the property that bound their strength."""
     from augsal_transforms.store.maintenance import statistics
 
-    found = statistics(_open(store))
+    found = statistics(_open(store), progress=bars(quiet, "edit"))
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -80,6 +83,7 @@ def pack(
     store: Store,
     out: Annotated[Path, typer.Option(help="A folder without edits-*.tar; made if it is not there.")],
     shard_gb: Annotated[float, typer.Option(help="Size of a tar file, in GB.")] = 1.0,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a store as WebDataset tar files.
@@ -92,7 +96,7 @@ def pack(
     check_number(shard_gb, "--shard-gb", above=0)
     opened = EditStore(store, readonly=True)
     check_folder(out, "--out")
-    shards = write(opened, out, shard_bytes=round(shard_gb * 1e9))
+    shards = write(opened, out, shard_bytes=round(shard_gb * 1e9), progress=bars(quiet, "edit"))
     if as_json:
         typer.echo(json.dumps({"files": [str(shard) for shard in shards]}))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,14 @@ _ANNOTATIONS = ("captions", "instances", "fixations")
 
 
 def write_scenes(
-    folder: Path, count: int, *, split: str = "train", seed: int = 0, start: int = 0, size: int = 128
+    folder: Path,
+    count: int,
+    *,
+    split: str = "train",
+    seed: int = 0,
+    start: int = 0,
+    size: int = 128,
+    progress: Callable[[Sequence[int]], Any] = iter,
 ) -> None:
     """Render scenes into a folder that every reader of SALICON and COCO understands.
 
@@ -40,6 +48,7 @@ def write_scenes(
         seed: The seed of the series (``series_of``); the bundled editor was trained on ``"train"`` of seed 1.
         start: The first scene's index, at least 0.
         size: Height and width in pixels, at least 8.
+        progress: Wrapper of the scenes' numbers that is iterated over, such as ``tqdm``.
 
     Raises:
         FileExistsError: If the folder has this split already, an unfinished run of other numbers, or a link in a place
@@ -57,7 +66,7 @@ def write_scenes(
     _refuse_links(folder, split, journal)
     written = _resume(journal, settings) if journal.exists() else _begin(folder, journal, settings)
     with journal.open("a") as file:
-        for number in range(start + len(written), start + count):
+        for number in progress(range(start + len(written), start + count)):
             written.append(_write_scene(folder, split, seed, number, size))
             file.write(json.dumps(written[-1]) + "\n")
             file.flush()

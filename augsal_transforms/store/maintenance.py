@@ -9,7 +9,7 @@ import os
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,24 +27,35 @@ from augsal_transforms.files import (
 from augsal_transforms.store.records import read_metadata
 from augsal_transforms.store.store import EditStore, is_temporary
 
+Progress = Callable[[Sequence[Path]], Any]
+
 _CLAIM = re.compile(r"[0-9a-f]{32}")
 _SHARD = re.compile(r"edits-[0-9]{6,}\.tar")
 _MARKER = "edits.unfinished"  # names the files that a run began; the run deletes it when all of them are written
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # could command the terminal that shows a stranger's words
 
 
-def damaged_records(store: EditStore) -> Iterator[Path]:
-    """Records that cannot be read back whole. To readers they are missing; ``Generation`` counts them as made."""
-    return (path for path in store.records() if store.read(path) is None)
+def damaged_records(store: EditStore, *, progress: Progress = iter) -> Iterator[Path]:
+    """Records that cannot be read back whole. To readers they are missing; ``Generation`` counts them as made.
+
+    Args:
+        store: The store.
+        progress: Wrapper of the records that is iterated over, such as ``tqdm``.
+    """
+    return (path for path in progress(list(store.records())) if store.read(path) is None)
 
 
-def repair(store: EditStore) -> list[Path]:
+def repair(store: EditStore, *, progress: Progress = iter) -> list[Path]:
     """Delete damaged records, so that they are made again, and rebuild the index of stems.
+
+    Args:
+        store: The store.
+        progress: Wrapper of the records that is iterated over, such as ``tqdm``.
 
     Returns:
         The deleted records.
     """
-    damaged = list(damaged_records(store))
+    damaged = list(damaged_records(store, progress=progress))
     for path in damaged:
         path.unlink(missing_ok=True)
     store.rebuild_index()
@@ -87,11 +98,16 @@ def _garbage(store: EditStore) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
-def statistics(store: EditStore) -> dict[str, Any]:
-    """Counts of a store: edits by kind, word and bound, images, bytes, mean strength."""
+def statistics(store: EditStore, *, progress: Progress = iter) -> dict[str, Any]:
+    """Counts of a store: edits by kind, word and bound, images, bytes, mean strength.
+
+    Args:
+        store: The store.
+        progress: Wrapper of the records that is iterated over, such as ``tqdm``.
+    """
     kinds, words, bounds, images = Counter[str](), Counter[str](), Counter[str](), set[str]()
     size, strengths = 0, list[float]()
-    for path in store.records():
+    for path in progress(list(store.records())):
         metadata = read_metadata(path)
         if metadata is None or not is_file(path):
             continue
@@ -112,7 +128,7 @@ def statistics(store: EditStore) -> dict[str, Any]:
     }
 
 
-def pack(store: EditStore, out: Path, *, shard_bytes: int = 10**9) -> list[Path]:
+def pack(store: EditStore, out: Path, *, shard_bytes: int = 10**9, progress: Progress = iter) -> list[Path]:
     """Write a store as tar files; ``tar xf`` of them in a folder makes a store again.
 
     Members keep their paths, records of one image stay together, and every record is one sample of WebDataset. A file
@@ -122,6 +138,7 @@ def pack(store: EditStore, out: Path, *, shard_bytes: int = 10**9) -> list[Path]
         store: The store.
         out: The folder for ``edits-000000.tar`` and so on.
         shard_bytes: Number of bytes at which a file is closed, 1 or more.
+        progress: Wrapper of a file's records that is iterated over, such as ``tqdm``.
 
     Raises:
         FileExistsError: If the folder has such files of a finished run.
@@ -142,7 +159,7 @@ def pack(store: EditStore, out: Path, *, shard_bytes: int = 10**9) -> list[Path]
         if unfinished and is_ours and entry.is_file(follow_symlinks=False):
             Path(entry.path).unlink(missing_ok=True)
     for file, records in zip(files, shards, strict=True):
-        _write_tar(file, records, store.folder)
+        _write_tar(file, progress(records), store.folder)
     (out / _MARKER).unlink()
     return files
 
@@ -170,7 +187,7 @@ def _divide(store: EditStore, shard_bytes: int) -> list[list[Path]]:
     return shards
 
 
-def _write_tar(file: Path, records: Sequence[Path], folder: Path) -> None:
+def _write_tar(file: Path, records: Iterable[Path], folder: Path) -> None:
     """Write the content of records, whatever links they share on this disk."""
     with replacing(file) as stream, tarfile.open(fileobj=stream, mode="w") as tar:
         for record in records:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -42,10 +43,11 @@ def _wait() -> None:
     dist.barrier()
 
 
-def render_once(folder: Path, count: int) -> Path:
+def render_once(folder: Path, count: int, progress: Callable[[Sequence[int]], Any] = iter) -> Path:
     """Render ``count`` scenes for training into ``folder``, unless it exists already.
 
     They are rendered beside it and renamed at the end, so that an interrupted run leaves no folder that looks complete.
+    ``progress`` wraps the scenes' numbers, as ``tqdm`` does.
 
     Raises:
         FileExistsError: If an interrupted run has left its unfinished folder.
@@ -54,6 +56,6 @@ def render_once(folder: Path, count: int) -> Path:
     if not folder.exists():
         if partial.exists():
             raise FileExistsError(f"{partial} is left from an interrupted run. Remove it and run again.")
-        write_scenes(partial, count, seed=SERIES, start=START)
+        write_scenes(partial, count, seed=SERIES, start=START, progress=progress)
         partial.rename(folder)
     return folder

@@ -94,8 +94,8 @@ class ReadoutTraining:
         """The file of the checkpoint."""
         return self.folder / "readouts.pt"
 
-    def run(self) -> SaliencyPredictor:
-        """Train to the end and return the predictor.
+    def run(self, *, quiet: bool = False) -> SaliencyPredictor:
+        """Train to the end, with a bar in a terminal unless ``quiet``, and return the predictor.
 
         ``metrics.json`` in the folder gets the terms of the loss every 50 steps, on the first process's share.
 
@@ -109,7 +109,8 @@ class ReadoutTraining:
             num_workers=self.config.workers,
             generator=torch.Generator(),  # without it the loader draws from torch's global generator
         )
-        progress = tqdm(loader, initial=self.step, total=self.config.steps, desc="readouts", disable=self.rank > 0)
+        disable = True if quiet or self.rank > 0 else None  # None: silent where stderr is no terminal
+        progress = tqdm(loader, initial=self.step, total=self.config.steps, desc="readouts", disable=disable)
         for batch in progress:
             started = time.perf_counter()
             terms = self.losses(batch)
