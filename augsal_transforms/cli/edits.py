@@ -28,8 +28,15 @@ if TYPE_CHECKING:
     from augsal_transforms.editor.edits import Edit
 
 
+PREDICTOR = "photographs"
 ImageFile = Annotated[Path, typer.Argument(help="The image file.")]
-MapFile = Annotated[Path, typer.Option(help="Its saliency map, of any size; brighter is more salient.")]
+MapFile = Annotated[
+    Path | None, typer.Option(help="Its saliency map, of any size; brighter is more salient.  [default: predicted]")
+]
+PredictorName = Annotated[
+    str | None,
+    typer.Option(help="Predictor of the map: photographs, bundled or a folder of readouts.  [default: photographs]"),
+]
 EditedFile = Annotated[Path, typer.Option(help="The edited image; PNG keeps pixels outside the mask exact.")]
 Caption = Annotated[str, typer.Option(help="Its caption. Without one the region is the saliency map's.")]
 Kind = Annotated[str, typer.Option(help="One of {kinds}, or MODULE:KIND.")]
@@ -41,8 +48,9 @@ ColorName = Annotated[str | None, typer.Option(help="Target of a colour edit: {c
 
 def edit(
     image: ImageFile,
-    saliency_map: MapFile,
     out: EditedFile,
+    saliency_map: MapFile = None,
+    predictor: PredictorName = None,
     prompt: Caption = "",
     kind: Kind = "contrast",
     alpha: Alpha = None,
@@ -56,20 +64,26 @@ def edit(
 ) -> None:
     """Edit one image in the region where its caption and its saliency map meet.
 
-    Exit code 3, and no file, if nothing could be edited.
+    Without a map, a predictor of people's gaze gives one. Exit code 3, and no file, if nothing could be edited.
     """
+    from torch import Tensor
     from torchvision.transforms.v2.functional import to_pil_image
 
     from augsal_transforms import SaliencyEditor
+    from augsal_transforms.data.images import read_image, to_rgb_image
 
+    if saliency_map and predictor:
+        raise ValueError("--predictor is for an image without --saliency-map. Leave one of them out.")
     wanted = _parse_edit(kind, alpha, color)
     check_outputs_apart(out=out, mask_out=mask_out)
+    inputs = [image, saliency_map] if saliency_map else [image]
     for option, path in (("--out", out), ("--mask-out", mask_out)):
         if path:
-            check_output(path, option, inputs=(image, saliency_map), endings=PICTURES, overwrite=overwrite)
+            check_output(path, option, inputs=inputs, endings=PICTURES, overwrite=overwrite)
     place = check_device(device)
-    original, target = _read(image, saliency_map)
+    original = to_rgb_image(read_image(image)).as_subclass(Tensor)
     check_editor(editor)
+    target = _find_map(original, saliency_map, predictor or PREDICTOR, place)
     model = SaliencyEditor.from_pretrained(editor, device=place)
     result = model.edit([original], [target], [prompt], [wanted], seed=seed)[0]
     if as_json:
@@ -87,15 +101,17 @@ def edit(
         typer.echo(" ".join(str(path) for path in (out, mask_out) if path))
 
 
-def _read(image: Path, saliency_map: Path) -> tuple[Tensor, Tensor]:
-    """The image (3, H, W) and its map (1, H, W), resized to the image."""
+def _find_map(image: Tensor, saliency_map: Path | None, predictor: str, device: str) -> Tensor:
+    """The map (1, H, W) of an image (3, H, W): the file's, resized to the image, or else the predictor's."""
     from torch import Tensor
 
-    from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
+    from augsal_transforms.data.images import read_image, to_saliency_map
+    from augsal_transforms.evaluation.models import load_predictor
 
-    original = to_rgb_image(read_image(image)).as_subclass(Tensor)
-    size = (original.shape[-2], original.shape[-1])
-    return original, to_saliency_map(read_image(saliency_map), size).as_subclass(Tensor)
+    if saliency_map is None:
+        return load_predictor(predictor, device).predict([image])[0]
+    resized: Tensor = to_saliency_map(read_image(saliency_map), (image.shape[-2], image.shape[-1])).as_subclass(Tensor)
+    return resized
 
 
 def _parse_edit(kind: str, alpha: float | None, color: str | None) -> Edit:

@@ -22,7 +22,7 @@ from augsal_transforms.diffusion.model import DiffusionModel, check_finite
 from augsal_transforms.photometry import to_unit_range
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.photographs import DESCRIPTION, PhotographPredictor, load_photographs
-from augsal_transforms.readouts.readouts import Readouts, load_readouts, locate_folder, save_readouts
+from augsal_transforms.readouts.readouts import WEIGHTS, Readouts, load_readouts, locate_folder, save_readouts
 
 BATCH_SIZE = 8  # images; halved where memory does not hold them
 
@@ -83,6 +83,11 @@ class SaliencyPredictor:
             if editor is not None:
                 raise ValueError(f"`editor` goes with readouts; {str(name)!r} is a network of its own. Leave it out.")
             return load_photographs(folder, str(name), device)
+        if not os.path.lexists(folder / WEIGHTS):
+            raise FileNotFoundError(
+                f"{folder} holds no predictor: neither {DESCRIPTION} nor {WEIGHTS} is there. Give 'photographs', "
+                "'bundled' or a folder that `augsal train-readouts --out` wrote."
+            )
         readouts, trained_on = load_readouts(name)
         if editor is None or isinstance(editor, str):
             model_name = editor or trained_on

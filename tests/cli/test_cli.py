@@ -11,6 +11,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from typer.testing import CliRunner
 
 import augsal_transforms
+from augsal_transforms import SaliencyPredictor
 from augsal_transforms.cli import app
 
 
@@ -53,6 +54,22 @@ def test_edit_speaks_json(photo, sd1_folder):
     assert (metadata["kind"], metadata["color"], metadata["alpha"], metadata["seed"]) == ("color", "blue", 0.4, 3)
     assert metadata["region_source"] == "saliency_map"
     assert len(metadata["properties_after"]) == 6
+
+
+def test_edit_without_a_map_takes_a_predictors(photo, sd1_folder):
+    given = ["edit", photo / "photo.png", "--kind", "color", "--editor", sd1_folder, "--out"]
+    result = augsal(*given, photo / "out.png", "--mask-out", photo / "mask.png")
+    assert result.exit_code == 0, result.output
+    image, mask = (pil_to_tensor(PIL.Image.open(photo / name)) for name in ("photo.png", "mask.png"))
+    (predicted,) = SaliencyPredictor.from_pretrained("photographs").predict([image])
+    assert predicted[mask > 0].mean() > predicted[mask == 0].mean()
+    for options, words in (
+        (("--predictor", "nowhere"), "nowhere holds no predictor"),
+        (("--predictor", "bundled", "--saliency-map", photo / "map.png"), "Leave one of them out"),
+    ):
+        result = augsal(*given, photo / "other.png", *options)
+        assert result.exit_code == 2
+        assert words in result.stderr
 
 
 @pytest.mark.parametrize(
