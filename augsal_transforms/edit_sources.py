@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.editor.edits import DEFAULT_EDITS, Edit
+from augsal_transforms.editor.edits import DEFAULT_EDITS, MILD_EDITS, Edit
 from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.faults import belongs_to_image
+from augsal_transforms.readouts.contract import device_of
 from augsal_transforms.sharing import OwnLock
 from augsal_transforms.store.store import EditStore, draw_edit
 
@@ -29,6 +31,7 @@ NOT_HELD = (
 DAMAGED = "the store's record is damaged or cannot be read; `augsal verify --repair` and `augsal generate` mend it."
 EMPTY_MAP = "`saliency_map` is all zeros."
 _NO_REGION = "nothing to edit: no word's attention meets the saliency map."
+NOT_RAISED = "not raised"
 
 
 class ChosenSample(NamedTuple):
@@ -51,12 +54,18 @@ class Unedited(NamedTuple):
     """A sample that stays as it is.
 
     Attributes:
-        cause: The cause, a sentence; "" where the drawn edit changes nothing.
+        cause: The cause, a sentence; "" where the drawn edit changes nothing; ``NOT_RAISED`` where a gate let no
+            candidate pass.
         error: The exception behind it, if any.
     """
 
     cause: str
     error: Exception | None = None
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether nothing failed: the draw or the gate decided so."""
+        return self.cause in ("", NOT_RAISED)
 
 
 class LiveEdits:
@@ -64,7 +73,8 @@ class LiveEdits:
 
     Args:
         editor: A name, a folder or an editor. A name is loaded when the editor is first needed.
-        edits: Edits to choose from; ``None`` is one of each kind.
+        edits: Edits to choose from; ``None`` is one of each kind, with a gate milder ones.
+        saliency_gate: Chooses among several candidates; ``None`` takes the one that is drawn.
 
     Raises:
         TypeError: If one is of another kind.
@@ -72,10 +82,14 @@ class LiveEdits:
 
     needs_captions = True
 
-    def __init__(self, editor: Any, edits: Any = None) -> None:
+    def __init__(self, editor: Any, edits: Any = None, saliency_gate: Any = None) -> None:
         if not isinstance(editor, (str, Path, SaliencyEditor)):
             raise TypeError(f"`editor` must be a name, a folder or a SaliencyEditor, got {type(editor).__name__}.")
-        edits = DEFAULT_EDITS if edits is None else edits
+        if not isinstance(saliency_gate, (SaliencyGate, type(None))):
+            raise TypeError(f"`saliency_gate` must be a SaliencyGate or None, got {type(saliency_gate).__name__}.")
+        self.saliency_gate = saliency_gate
+        if edits is None:
+            edits = DEFAULT_EDITS if saliency_gate is None else MILD_EDITS
         self.edits: tuple[Edit, ...] = (
             tuple(edits) if isinstance(edits, Sequence) and not isinstance(edits, str) else ()
         )
@@ -86,7 +100,8 @@ class LiveEdits:
 
     def __repr__(self) -> str:
         name = self._editor if isinstance(self._editor, str) else self._editor.name
-        return f"editor={name!r}, edits={self.edits}"
+        gate = "" if self.saliency_gate is None else f", saliency_gate={self.saliency_gate!r}"
+        return f"editor={name!r}, edits={self.edits}{gate}"
 
     def load(self) -> SaliencyEditor:
         """The editor, loaded.
@@ -97,26 +112,31 @@ class LiveEdits:
         with self._lock:
             if isinstance(self._editor, str):
                 self._editor = SaliencyEditor.from_pretrained(self._editor)
-            check_worker(self._editor.model.device, torch.cuda._is_in_bad_fork())
+            gate = self.saliency_gate
+            for device in (self._editor.model.device, *(() if gate is None else (device_of(gate.predictor),))):
+                check_worker(device, torch.cuda._is_in_bad_fork())
             return self._editor
 
     def edit(self, samples: Sequence[ChosenSample]) -> list[EditedImage | Unedited]:
         """Draw an edit for each sample, and make all of them together; one that fails costs its sample."""
         drawn = [self.draw(sample.generator) for sample in samples]
         outcomes: list[EditedImage | Unedited] = [Unedited("")] * len(samples)
-        jobs = [n for n, (edit, _) in enumerate(drawn) if not edit.is_null]
+        jobs = [n for n, (edits, _) in enumerate(drawn) if not all(edit.is_null for edit in edits)]
         if jobs:
             editor = self.load()
             self._warn_of_captions([samples[n] for n in jobs])
-            made = _edit_together(editor, [(samples[n], *drawn[n]) for n in jobs])
+            made = _edit_together(editor, [(samples[n], *drawn[n]) for n in jobs], self.saliency_gate)
             for n, outcome in zip(jobs, made, strict=True):
                 outcomes[n] = outcome
         return outcomes
 
-    def draw(self, generator: torch.Generator) -> tuple[Edit, int]:
-        """A kind of edit with its α, and the seed of its pixels."""
-        edit = self.edits[int(torch.randint(len(self.edits), (), generator=generator))]
-        return edit.draw(generator), int(torch.randint(2**31, (), generator=generator))
+    def draw(self, generator: torch.Generator) -> tuple[list[Edit], int]:
+        """A kind of edit with its α, with a gate candidates that begin with this kind; and the seed of their pixels."""
+        first = int(torch.randint(len(self.edits), (), generator=generator))
+        turns = [*self.edits[first:], *self.edits[:first]]
+        gate = self.saliency_gate
+        drawn = [turns[0].draw(generator)] if gate is None else gate.draw_candidates(turns, generator)
+        return drawn, int(torch.randint(2**31, (), generator=generator))
 
     def _warn_of_captions(self, samples: Sequence[ChosenSample]) -> None:
         if not self._has_warned and not all(sample.caption for sample in samples):
@@ -175,7 +195,7 @@ def check_worker(device: torch.device, in_bad_fork: bool) -> None:
 
 
 def _edit_together(
-    editor: SaliencyEditor, jobs: Sequence[tuple[ChosenSample, Edit, int]]
+    editor: SaliencyEditor, jobs: Sequence[tuple[ChosenSample, list[Edit], int]], saliency_gate: SaliencyGate | None
 ) -> list[EditedImage | Unedited]:
     """The edits of samples; where they fail together, each is made alone."""
     samples, edits, seeds = zip(*jobs, strict=True)
@@ -186,15 +206,36 @@ def _edit_together(
             [sample.caption for sample in samples],
             list(edits),
             seed=list(seeds),
+            saliency_gate=saliency_gate,
         )
     except Exception as error:
         if not belongs_to_image(error):
             raise
         if len(jobs) > 1:
-            return [outcome for job in jobs for outcome in _edit_together(editor, [job])]
+            return [outcome for job in jobs for outcome in _edit_together(editor, [job], saliency_gate)]
         return [Unedited(f"the editor failed: {type(error).__name__}: {error}", error)]
     return [_found(result) for result in results]
 
 
 def _found(result: EditedImage) -> EditedImage | Unedited:
-    return result if result.is_edited else Unedited(_NO_REGION)
+    return result if result.is_edited else Unedited(NOT_RAISED if result.tried else _NO_REGION)
+
+
+def open_source(editor: Any, store: Any, edits: Any, saliency_gate: Any) -> LiveEdits | StoreEdits:
+    """The source of edits that the transform's arguments name.
+
+    Raises:
+        TypeError: If they name none or two, or say of a store's edits what was decided when it was filled.
+    """
+    if (editor is None) == (store is None):
+        raise TypeError("Give exactly one of `editor` and `store`: edits are either made now or were made before.")
+    if store is None:
+        return LiveEdits(editor, edits, saliency_gate)
+    if edits is not None:
+        raise TypeError("`edits` goes with `editor`; a store's kinds and strengths are those it was filled with.")
+    if saliency_gate is not None:
+        raise TypeError(
+            "`saliency_gate` goes with `editor`; `augsal generate --raise-saliency first` fills a store with edits "
+            "that raise the predicted saliency."
+        )
+    return StoreEdits(store)

@@ -12,10 +12,11 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from augsal_transforms.annotation_pairs import add_edited_maps
-from augsal_transforms.edit_sources import EMPTY_MAP, ChosenSample, LiveEdits, StoreEdits, Unedited, check_worker
+from augsal_transforms.edit_sources import EMPTY_MAP, ChosenSample, LiveEdits, Unedited, check_worker, open_source
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.preview import preview as draw_preview
 from augsal_transforms.randomness import check_chance, check_integer, keyed_generator
 from augsal_transforms.readouts.contract import PredictsSaliency, check_predictor, device_of, predict_maps
@@ -59,7 +60,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         store: An ``EditStore`` or its folder, with edits made before, for any number of workers; give it or ``editor``.
             Kind, then α, are drawn uniformly from an image's edits; an image without one stays unedited, and counts.
         p: Chance that a sample is edited, in [0, 1], as in torchvision. The paper's p (Sec. 5.3) is 1 − p.
-        edits: Kinds to choose from, uniformly, each with its α or range of α, for ``editor`` alone; ``None`` is all three.
+        edits: Kinds to choose from, uniformly, each with its α or range of α, for ``editor`` alone; ``None``: all.
         seed: Seed of the draws; ``None`` follows torch's seed, which differs by worker, without drawing from it.
         on_error: ``"keep"`` returns a sample whose edit fails unedited, counted in ``counts`` and warned of once per
             cause; ``"raise"`` raises. Always raised are a map or an image that cannot be read, because nothing may
@@ -68,6 +69,8 @@ class SaliencyDiffusionAugment(v2.Transform):
             and every sample one more key, ``is_predicted`` (bool tensor ()), that is true for such a map.
         pairs: Whether samples gain ``edited_saliency_map``, a ``SaliencyMap`` for the edited image (Sec. 1):
             ``saliency_map`` reweighted inside the mask by the predictor's change. It takes two predictions a sample.
+        saliency_gate: Keeps an edit only if it raises the predicted saliency of its region, of candidates of all kinds
+            in turn; ``edits=None`` is then milder. For ``editor`` alone: `augsal generate` fills a store with one.
         keys: A sample's names of what is read, as ``{"image": "img", "prompt": "caption"}``; positions in tuples.
 
     Attributes:
@@ -91,13 +94,11 @@ class SaliencyDiffusionAugment(v2.Transform):
         on_error: Literal["keep", "raise"] = "keep",
         predictor: PredictsSaliency | None = None,
         pairs: bool = False,
+        saliency_gate: SaliencyGate | None = None,
         keys: Mapping[str, str | int] | None = None,
     ) -> None:
         super().__init__()
-        if (editor is None) == (store is None):
-            raise TypeError("Give exactly one of `editor` and `store`: edits are either made now or were made before.")
-        if store is not None and edits is not None:
-            raise TypeError("`edits` goes with `editor`; a store's kinds and strengths are those it was filled with.")
+        self._source = open_source(editor, store, edits, saliency_gate)
         if on_error not in ("keep", "raise"):
             raise ValueError(f"`on_error` must be 'keep' or 'raise', got {on_error!r}.")
         if not isinstance(pairs, bool) or (pairs and predictor is None):
@@ -106,7 +107,6 @@ class SaliencyDiffusionAugment(v2.Transform):
         self.predictor = None if predictor is None else check_predictor(predictor)
         self.seed = None if seed is None else check_integer("seed", seed)
         self.keys = SampleKeys.of(keys)
-        self._source: LiveEdits | StoreEdits = StoreEdits(store) if editor is None else LiveEdits(editor, edits)
         self._calls, self._lock, self._epoch, self._tally = 0, OwnLock(), SharedNumbers(), Tally()
 
     def extra_repr(self) -> str:
@@ -238,10 +238,10 @@ class SaliencyDiffusionAugment(v2.Transform):
         if isinstance(outcome, EditedImage):
             leaves.update(edited_leaves(outcome))
             self._tally.succeed("edited" if outcome.word else "edited without a word")
-        elif outcome.cause:
-            self._keep(outcome.cause, outcome.error)
+        elif outcome.is_expected:
+            self._tally.add(outcome.cause or "by chance")
         else:
-            self._tally.add("by chance")
+            self._keep(outcome.cause, outcome.error)
 
     def _keep(self, cause: str, error: Exception | None = None) -> None:
         """Leave a sample as it is, or refuse to."""

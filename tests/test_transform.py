@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from helpers.brightest import Brightest
 from helpers.samples import THOROUGHLY, Draws, Scenes, draw, scene
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,8 +25,10 @@ from augsal_transforms import (
     Contrast,
     EditMask,
     SaliencyDiffusionAugment,
+    SaliencyGate,
     SaliencyMap,
 )
+from augsal_transforms.editor.edits import MILD_EDITS
 from augsal_transforms.sharing import ATTEMPTS
 from augsal_transforms.transform import check_worker
 
@@ -730,3 +733,27 @@ def test_transforms_that_move_images_without_maps_are_refused_and_their_parts_wo
     moved = parts(unedited)
     assert torch.equal(moved["image"], moved["edited_image"])
     assert moved["saliency_map"].shape == (1, 32, 40)
+
+
+def test_a_gate_keeps_what_nothing_raises_and_its_draws_are_the_same_anywhere(bundled):
+    gate = SaliencyGate(Brightest())
+    options = {"editor": bundled, "p": 1, "seed": 0, "saliency_gate": gate}
+    up = SaliencyDiffusionAugment(edits=[Brightness((-0.2, -0.1)), Brightness((0.1, 0.2))], **options)
+    sample, again = up(scene(0)), up(scene(0))
+    assert sample["is_edited"]
+    assert sample["edit_alpha"] > 0
+    assert torch.equal(sample["edited_image"], again["edited_image"])
+    assert "saliency_gate=SaliencyGate(choose='first', margin=0.0, tries=4)" in repr(up)
+    down = SaliencyDiffusionAugment(edits=[Brightness((-0.2, -0.1))], on_error="raise", **options)
+    sample = down(scene(0))
+    assert not sample["is_edited"]
+    assert torch.equal(sample["edited_image"], sample["image"])
+    assert down.counts == {"not raised": 1}
+    assert SaliencyDiffusionAugment(**options).edits == MILD_EDITS
+
+
+def test_a_gate_goes_with_an_editor_and_must_be_one(editor, tmp_path):
+    with pytest.raises(TypeError, match="`augsal generate --raise-saliency first` fills a store"):
+        SaliencyDiffusionAugment(store=tmp_path, saliency_gate=SaliencyGate(Brightest()))
+    with pytest.raises(TypeError, match="`saliency_gate` must be a SaliencyGate or None, got Brightest"):
+        SaliencyDiffusionAugment(editor=editor, saliency_gate=Brightest())

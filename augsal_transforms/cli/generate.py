@@ -13,6 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augsal_transforms.cli.errors import FAILURES
+from augsal_transforms.cli.gates import (
+    PREDICTOR,
+    GateOptions,
+    Margin,
+    Predictor,
+    Raise,
+    check_gate,
+    open_gate,
+    usual_edits,
+)
 from augsal_transforms.cli.kinds import parse_edits
 from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor, LayoutName, Sigma, Split
 from augsal_transforms.cli.outputs import check_folder
@@ -65,6 +75,9 @@ def generate(
     contrast: ContrastAlpha = None,
     brightness: BrightnessAlpha = None,
     color: ColorAlpha = None,
+    raise_saliency: Raise = "",
+    predictor: Predictor = PREDICTOR,
+    margin: Margin = 0.0,
     limit: Limit = None,
     seed: Seed = 0,
     shard: Shard = "",
@@ -82,24 +95,21 @@ def generate(
 
     Run it again to go on. Run it on each GPU or machine to share the work. Exit code 3 if images failed.
     """
-    from augsal_transforms.generate.launch import from_offset, rank_and_world
-
-    edits = parse_edits(kinds, "--kinds", {"contrast": contrast, "brightness": brightness, "color": color})
-    rank, world = rank_and_world(os.environ, shard)
+    values, usual = {"contrast": contrast, "brightness": brightness, "color": color}, usual_edits(raise_saliency)
+    edits, gate = parse_edits(kinds, "--kinds", values, usual=usual), check_gate(raise_saliency, predictor, margin)
     _check(engine, dtype, store, device)
     files = (data, split, layout, sigma)
-    names = from_offset(_list_names(files, editor, rank, as_json)[:limit], rank, world)
+    names, rank, world = _list_share(files, limit, shard, editor, as_json)
     check_editor(editor)
     options: dict[str, Any] = {"editor": editor, "device": device, "dtype": dtype, "batch_size": batch_size}
     options["compile"] = compile and not dry_run  # three images would not pay for it
-    make = partial(open_generation, files, store, edits, seed, **options)
+    make = partial(open_generation, files, store, edits, seed, gate, **options)
     if dry_run:
         _print_estimate(make(), names, world, as_json)
         return
     counts = _on_ray(make, names, actors, device) if engine == "ray" else _scan(make(), names, quiet or rank > 0)
     _print_counts(counts, store, as_json)
-    # torchrun would take any other code for a crash and start all processes again.
-    raise typer.Exit(FAILURES if counts["failed"] and "TORCHELASTIC_RUN_ID" not in os.environ else 0)
+    raise typer.Exit(_exit_code(counts))
 
 
 def _check(engine: str, dtype: str, store: Path, device: str) -> None:
@@ -118,13 +128,17 @@ def _check(engine: str, dtype: str, store: Path, device: str) -> None:
     check_device(device)
 
 
-def open_generation(files: DataFiles, store: Path, edits: list[Any], seed: int, **options: Any) -> Generation:
+def open_generation(
+    files: DataFiles, store: Path, edits: list[Any], seed: int, gate: GateOptions, **options: Any
+) -> Generation:
     """The generation that fills the store, in this process or in an actor."""
     from augsal_transforms import EditStore
     from augsal_transforms.data.layouts import open_layout
     from augsal_transforms.generate.generation import Generation
 
-    return Generation(open_editor(**options), EditStore(store), open_layout(*files), edits, seed=seed)
+    editor = open_editor(**options)
+    saliency_gate = open_gate(gate, str(editor.model.device))
+    return Generation(editor, EditStore(store), open_layout(*files), edits, seed=seed, saliency_gate=saliency_gate)
 
 
 def open_editor(editor: str, device: str, dtype: str, batch_size: int | None, *, compile: bool) -> SaliencyEditor:
@@ -158,6 +172,21 @@ def _on_ray(make: Callable[[], Generation], names: list[str], actors: int, devic
     return generate_on_ray(make, names, actors=actors, gpus=gpus)
 
 
+def _list_share(
+    files: DataFiles, limit: int | None, shard: str, editor: str, as_json: bool
+) -> tuple[list[str], int, int]:
+    """Names of the images in the order of this process, its number, and the number of processes."""
+    from augsal_transforms.generate.launch import from_offset, rank_and_world
+
+    rank, world = rank_and_world(os.environ, shard)
+    return from_offset(_list_names(files, editor, rank, as_json)[:limit], rank, world), rank, world
+
+
+def _exit_code(counts: Counter[str]) -> int:
+    # torchrun would take any other code for a crash and start all processes again.
+    return FAILURES if counts["failed"] and "TORCHELASTIC_RUN_ID" not in os.environ else 0
+
+
 def _list_names(files: DataFiles, editor: str, rank: int, as_json: bool) -> list[str]:
     """Names of the images to edit; the first process prints how many there are."""
     from augsal_transforms.data.layouts import open_layout
@@ -173,18 +202,20 @@ def _list_names(files: DataFiles, editor: str, rank: int, as_json: bool) -> list
 
 
 def _print_counts(counts: Counter[str], store: Path, as_json: bool) -> None:
-    outcomes = {name: counts[name] for name in ("made", "reused", "refused", "failed")}
+    outcomes = {name: counts[name] for name in ("made", "reused", "not_raised", "refused", "failed")}
     if as_json:
         typer.echo(json.dumps(outcomes))
         return
     where = f" → {store / 'failures.jsonl'}" if counts["failed"] else ""
-    typer.echo(" · ".join(f"{name} {count:,}" for name, count in outcomes.items()) + where)
+    typer.echo(" · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in outcomes.items()) + where)
     if counts["made"] + counts["reused"]:
         typer.echo(f'Next: SaliencyDiffusionAugment(store="{store}") first in your Compose')
 
 
 def _print_estimate(generation: Generation, names: list[str], world: int, as_json: bool) -> None:
-    found = generation.estimate(names)
+    from augsal_transforms.generate.estimate import estimate
+
+    found = estimate(generation, names)
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return

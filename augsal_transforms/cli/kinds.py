@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ def parse_edits(
     option: str = "--kinds",
     values: Mapping[str, str | None] | None = None,
     value_option: str = "--{kind}",
+    usual: Sequence[Edit] = (),
 ) -> list[Edit]:
     """The edits that an option names, each with its α or range of α.
 
@@ -32,6 +33,7 @@ def parse_edits(
         option: The option's name, for messages.
         values: Values from options of their own, by kind; ``None`` where the option was not given.
         value_option: The name of these options, for messages.
+        usual: The edits that kinds without a value stand for; another kind's is its default.
 
     Returns:
         One edit for each kind, in the order of ``text``.
@@ -62,7 +64,9 @@ def parse_edits(
         given, source = (values or {}).get(kind), value_option.format(kind=kind)
         if value is not None and given is not None:
             raise ValueError(f"{option} {kind}={value} and {source} {given} name two values. Give one of them.")
-        edits.append(_make(KINDS[kind], value if given is None else given, source if given else option))
+        default = [edit for edit in usual if edit.kind == kind and value is None and given is None]
+        made = default or [_make(KINDS[kind], value if given is None else given, source if given else option)]
+        edits.append(made[0])
     return edits
 
 

@@ -75,6 +75,9 @@ def stats(store: Store, quiet: Quiet = False, as_json: AsJson = False) -> None:
     for title in ("kinds", "words", "bound_by"):
         counts = ", ".join(f"{name or 'none'} {count:,}" for name, count in found[title].items())
         typer.echo(f"  {title.replace('_', ' ')}: {counts}")
+    if found["raised"] or found["not_raised"]:
+        rise = f", mean rise of predicted gaze {found['rise']:+.1%}" if found["raised"] else ""
+        typer.echo(f"  raised {found['raised']:,}, not raised {found['not_raised']:,}{rise}")
     if found["edits"]:
         typer.echo(f"  mean strength {found['strength']:.2f}")
 

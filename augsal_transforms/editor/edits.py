@@ -18,7 +18,7 @@ from augsal_transforms.editor.kinds import KINDS, Alpha, Edit, parse_alpha
 from augsal_transforms.editor.latent_edits import scale_contrast, shift_brightness, shift_color, toward_color
 from augsal_transforms.photometry import weighted_mean
 
-__all__ = ["COLORS", "DEFAULT_EDITS", "KINDS", "Brightness", "Color", "Contrast", "Edit"]
+__all__ = ["COLORS", "DEFAULT_EDITS", "KINDS", "MILD_EDITS", "Brightness", "Color", "Contrast", "Edit"]
 
 # Basic colour terms of English (Berlin & Kay) with a hue, RGB in [0, 1].
 COLORS: dict[str, tuple[float, float, float]] = {
@@ -160,3 +160,5 @@ class Color(Edit):
 
 
 DEFAULT_EDITS = (Contrast(), Brightness(), Color())
+# The candidates of a `SaliencyGate` where none are named.
+MILD_EDITS = (Contrast((0.8, 1.4)), Brightness((-0.15, 0.15)), Color(alpha=(0.15, 0.5)))

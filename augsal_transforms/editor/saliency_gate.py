@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import cycle, islice
 from numbers import Real
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from augsal_transforms.editor.kinds import Edit
 from augsal_transforms.editor.results import EditedImage, ImageAnalysis, Trial, not_raised, unedited
 from augsal_transforms.randomness import check_integer
+from augsal_transforms.readouts.contract import PredictsSaliency, check_predictor, predict_maps
 
 MOST_TRIES = 64
 _SMALLEST = 1e-9  # of a share; a region of which a predictor says nothing has no logarithm
@@ -59,18 +60,14 @@ class SaliencyGate:
             α and its colours, and each once at least. Equal draws are tried once.
     """
 
-    predictor: Any = field(repr=False)
+    predictor: PredictsSaliency = field(repr=False)
     _: KW_ONLY
     choose: Literal["first", "most"] = "first"
     margin: float = 0.0
     tries: int = 4
 
     def __post_init__(self) -> None:
-        if not callable(getattr(self.predictor, "predict", None)):
-            raise TypeError(
-                "`predictor` must have a method `predict`, as a SaliencyPredictor has, got "
-                f"{type(self.predictor).__name__}."
-            )
+        check_predictor(self.predictor)
         if self.choose not in ("first", "most"):
             raise ValueError(f"`choose` must be 'first' or 'most', got {self.choose!r}.")
         if isinstance(self.margin, bool) or not isinstance(self.margin, Real):
@@ -104,8 +101,8 @@ class SaliencyGate:
             For each analysis its chosen edit with what was tried, or its image unedited.
 
         Raises:
-            TypeError: If the predictor returns no list of tensors.
-            ValueError: If its maps do not have the images' sizes, or are negative or not finite.
+            TypeError: If the predictor returns something other than maps.
+            ValueError: If the number, a shape or a value of its maps is wrong.
         """
         candidates = [self.draw_candidates(some, a.draws) for a, some in zip(analyses, edits, strict=True)]
         before = self._shares_before(analyses)
@@ -136,30 +133,9 @@ class SaliencyGate:
 
     def _shares(self, images: list[Tensor], edit_masks: list[Tensor]) -> list[Tensor]:
         """The share of gaze inside the mask of each image."""
-        maps = check_predictions(self.predictor.predict(images), images) if images else []
+        maps = predict_maps(self.predictor, images) if images else []
         pairs = zip(maps, edit_masks, strict=True)
         return [gaze_share(saliency_map.cpu().double(), mask.cpu().double())[0] for saliency_map, mask in pairs]
-
-
-def check_predictions(maps: Any, images: Sequence[Tensor]) -> list[Tensor]:
-    """A predictor's maps, one (1, H, W) per image, finite and 0 or more.
-
-    Raises:
-        TypeError: If they are no list of tensors.
-        ValueError: If their number, shape or values are wrong.
-    """
-    if not isinstance(maps, (list, tuple, Tensor)) or not all(isinstance(one, Tensor) for one in maps):
-        raise TypeError(f"`predict` must return a list of tensors (1, H, W), got {type(maps).__name__}.")
-    if len(maps) != len(images):
-        raise ValueError(f"`predict` must return one map for each of {len(images)} images, got {len(maps)}.")
-    for one, image in zip(maps, images, strict=True):
-        if tuple(one.shape) != (1, *image.shape[-2:]):
-            raise ValueError(
-                f"`predict` must return maps of their images' sizes, {(1, *image.shape[-2:])}, got {tuple(one.shape)}."
-            )
-        if not bool((one.isfinite() & (one >= 0)).all()):
-            raise ValueError("`predict` must return maps that are finite and 0 or more; log densities need `exp`.")
-    return list(maps)
 
 
 def _outcome(analysis: ImageAnalysis, first: Edit, best: EditedImage | None, tried: tuple[Trial, ...]) -> EditedImage:

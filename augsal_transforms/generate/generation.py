@@ -11,34 +11,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import islice
 
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import DEFAULT_EDITS, Edit
 from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.generate.claims import Claims, Failures
-from augsal_transforms.generate.jobs import THREADS, Job, JobReader
-from augsal_transforms.store.identity import describe, editor_identity
+from augsal_transforms.generate.jobs import THREADS, Job, JobReader, key_of
+from augsal_transforms.store.identity import describe, editor_identity, saliency_gate_identity
 from augsal_transforms.store.keys import EditKey
-from augsal_transforms.store.records import encode
+from augsal_transforms.store.not_raised import NotRaised
 from augsal_transforms.store.store import EditStore
 
 PATIENCE = 1.0  # seconds for which a claim is respected at least
 BATCH = 128_000_000  # bytes of images and maps of a batch; its edits take several times that
 
-Results = dict[EditKey, EditedImage]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Work of a run: images and edits that the store lacks, seconds of one process for them, bytes of records."""
-
-    images: int
-    edits: int
-    seconds: float
-    bytes: int
+Results = list[EditedImage]  # one for each wanted edit of a job
 
 
 class Generation:
@@ -51,12 +43,14 @@ class Generation:
         edits: Kinds, each with its α or a range of it. One edit of each is made of every image; from a range
             it is drawn by the image's pixels and ``seed``.
         seed: Seed of the draws and of the noise. Another seed adds other edits to the same store.
+        saliency_gate: Draws several candidates of each edit, and stores one that raises the predicted saliency.
 
     Attributes:
-        counts: Number of edits ``made``, ``reused`` and ``refused`` (nothing to edit: the map is empty, or no word's
-            attention meets it), and of images ``failed``.
+        counts: Number of edits ``made``, ``reused``, ``not_raised`` (by none of their candidates) and ``refused``
+            (nothing to edit: the map is empty, or no word's attention meets it), and of images ``failed``.
 
     Raises:
+        TypeError: If the gate's predictor cannot be known again; see ``predictor_fingerprint``.
         ValueError: For a read-only store, or no edits.
     """
 
@@ -68,13 +62,17 @@ class Generation:
         edits: Sequence[Edit] = DEFAULT_EDITS,
         *,
         seed: int = 0,
+        saliency_gate: SaliencyGate | None = None,
     ) -> None:
         if store.readonly or not edits:
             raise ValueError("`store` must not be read-only." if store.readonly else "`edits` must not be empty.")
         self.editor, self.store, self.files, self.edits, self.seed = editor, store, files, tuple(edits), seed
         self.counts: Counter[str] = Counter()
         self.claims, self.failures = Claims(store.folder), Failures(store.folder)
-        self._identity, self._about = editor_identity(editor), describe(editor)
+        self.not_raised = NotRaised(store.folder)
+        self._identity, self.about, self.saliency_gate = editor_identity(editor), describe(editor), saliency_gate
+        if saliency_gate is not None:
+            self._identity["saliency_gate"] = saliency_gate_identity(saliency_gate)
         self._longest = 0.0  # seconds of the slowest batch
 
     def run(self, names: Iterable[str], finished: Callable[[], object] = lambda: None) -> None:
@@ -96,46 +94,6 @@ class Generation:
             self.claims.outwait(left, max(PATIENCE, 2 * self._longest))
         self.failures.write_table()
 
-    def estimate(self, names: Iterable[str], probe: int = 3) -> Estimate:
-        """Estimate the work of ``run``; nothing is written.
-
-        The store is compared with all images. Then ``probe`` of them are edited twice: the first time warms the
-        networks up, the second one is measured.
-
-        Raises:
-            RuntimeError: If none of these images can be edited.
-        """
-        probed, images, edits = list[Job](), 0, 0
-        for _, job in self._jobs(names):
-            if isinstance(job, Job) and (lacking := self._lacking(job)):
-                images, edits = images + 1, edits + len(lacking)
-                probed += [replace(job, edits=lacking)][: probe - len(probed)]
-        if not probed:
-            return Estimate(images=0, edits=0, seconds=0.0, bytes=0)
-        if not (sizes := self._record_sizes(probed)):
-            raise RuntimeError(
-                f"None of the {len(probed)} images that were tried can be edited. `augsal generate` without --dry-run "
-                "lists what is wrong with each image."
-            )
-        started = time.monotonic()
-        self._make([job for job in probed if job.name in sizes])
-        seconds = time.monotonic() - started
-        share = edits / sum(len(job.edits) for job in probed if job.name in sizes)
-        size = sum(sizes.values())
-        return Estimate(images=images, edits=edits, seconds=share * seconds, bytes=round(share * size))
-
-    def _record_sizes(self, jobs: list[Job]) -> dict[str, int]:
-        """Bytes of the records of each image by its name; an image that cannot be edited is left out."""
-        try:
-            return {
-                job.name: sum(len(encode(key, job.image, result, about=self._about)) for key, result in made.items())
-                for job, made in zip(jobs, self._make(jobs), strict=True)
-            }
-        except Exception as error:
-            if not belongs_to_image(error):
-                raise
-        return {} if len(jobs) == 1 else {name: n for job in jobs for name, n in self._record_sizes([job]).items()}
-
     def _walk(self, names: list[str], finished: Callable[[], object]) -> list[str]:
         """Make the edits of all images that nobody else has claimed; returns the names of the others."""
         claimed, writing = list[str](), list[tuple[Job, Future[Counter[str]]]]()
@@ -153,21 +111,21 @@ class Generation:
     def _batches(self, names: list[str], claimed: list[str], finished: Callable[[], object]) -> Iterator[list[Job]]:
         """The edits to make, in batches; names that others have claimed are added to ``claimed``."""
         batch = list[Job]()
-        for name, job in self._jobs(names):
+        for name, job in self.jobs(names):
             if isinstance(job, Exception):
                 self._fail(name, job)
-            elif not self._lacking(job):
-                self.counts["reused"] += len(job.edits)
+            elif not self.lacking(job):
+                self._count_reused(job)
                 self.claims.discard(name)
                 self.failures.discard(name)
             elif not self.claims.take(name):
                 claimed.append(name)
                 continue
             else:
-                lacking = self._lacking(job)  # looked at again, now that nobody else makes them
-                self.counts["reused"] += len(job.edits) - len(lacking)
+                lacking = self.lacking(job)  # looked at again, now that nobody else makes them
+                self._count_reused(replace(job, wanted=tuple(one for one in job.wanted if one not in lacking)))
                 if lacking:
-                    batch.append(replace(job, edits=lacking))
+                    batch.append(replace(job, wanted=lacking))
                 else:
                     self.claims.release(name)
             finished()
@@ -181,7 +139,7 @@ class Generation:
         """A batch with its results; one that cannot be edited costs that image alone."""
         made = list[Results]()
         try:
-            made = self._make(batch)
+            made = self.make(batch)
         except Exception as error:
             if not belongs_to_image(error):
                 raise
@@ -193,7 +151,7 @@ class Generation:
             return [pair for job in batch for pair in self._edit([job])]
         return list(zip(batch, made, strict=True))
 
-    def _make(self, jobs: list[Job]) -> list[Results]:
+    def make(self, jobs: list[Job]) -> list[Results]:
         """Edit a batch; the edits of an image share its analysis."""
         analyses = self.editor.analyse(
             [job.image for job in jobs],
@@ -201,16 +159,20 @@ class Generation:
             [job.prompt for job in jobs],
             seed=self.seed,
         )
-        made = iter(self.editor.apply(analyses, [list(job.edits.values()) for job in jobs]))
-        return [dict(zip(job.edits, made, strict=False)) for job in jobs]
+        each = [analysis for analysis, job in zip(analyses, jobs, strict=True) for _ in job.wanted]
+        edits = [list(candidates.values()) for job in jobs for candidates in job.wanted]
+        made = iter(self.editor.apply(each, edits, saliency_gate=self.saliency_gate))
+        return [list(islice(made, len(job.wanted))) for job in jobs]
 
     def _write(self, job: Job, results: Results) -> Counter[str]:
         """Store the edits of an image; returns how many were made and refused."""
         source, counts = self.files.images[job.name].stem, Counter[str]()
-        for key, result in results.items():
+        for candidates, result in zip(job.wanted, results, strict=True):
             if result.is_edited:
-                self.store.put(key, job.image, result, source=source, about=self._about)
-            counts["made" if result.is_edited else "refused"] += 1
+                self.store.put(key_of(result, candidates), job.image, result, source=source, about=self.about)
+            elif result.tried:
+                self.not_raised.note(list(candidates), result, source=source)
+            counts["made" if result.is_edited else "not_raised" if result.tried else "refused"] += 1
         self.failures.clear(job.name)
         self.claims.release(job.name)
         return counts
@@ -234,11 +196,23 @@ class Generation:
         self.counts["failed"] += 1
         self.failures.note(name, self.files.images[name], error)
 
-    def _jobs(self, names: Iterable[str]) -> Iterator[tuple[str, Job | Exception]]:
+    def jobs(self, names: Iterable[str]) -> Iterator[tuple[str, Job | Exception]]:
+        """Every image as a job, or the error for which it is left out."""
         depth = 2 * self.editor.config.batch_size
-        return JobReader(self.files, self.edits, self.seed, self._identity, depth).read_all(names)
+        reader = JobReader(self.files, self.edits, self.seed, self._identity, depth, self.saliency_gate)
+        return reader.read_all(names)
 
-    def _lacking(self, job: Job) -> dict[EditKey, Edit]:
+    def lacking(self, job: Job) -> tuple[dict[EditKey, Edit], ...]:
         """The edits that the store does not have. Whether its records are sound is for ``augsal verify`` to find."""
-        names = set(self.store.file_names(next(iter(job.edits)).image))
-        return {key: edit for key, edit in job.edits.items() if names.isdisjoint(key.file_names())}
+        held = set(self.store.file_names(next(iter(job.wanted[0])).image))
+        missing = [one for one in job.wanted if held.isdisjoint(name for key in one for name in key.file_names())]
+        return tuple(one for one in missing if not self._was_tried(one))
+
+    def _was_tried(self, candidates: dict[EditKey, Edit]) -> bool:
+        """Whether a gate let none of these candidates pass before."""
+        return self.saliency_gate is not None and self.not_raised.has(candidates)
+
+    def _count_reused(self, job: Job) -> None:
+        if tried := sum(map(self._was_tried, job.wanted)):
+            self.counts["not_raised"] += tried
+        self.counts["reused"] += len(job.wanted) - tried

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from augsal_transforms.data.captions import to_caption
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import read_image, read_size, to_rgb_image, to_saliency_map
 from augsal_transforms.editor.edits import Edit
+from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.randomness import keyed_generator
 from augsal_transforms.store.keys import EditKey, image_hash
@@ -32,14 +35,14 @@ class Job:
         image: (3, H, W) uint8.
         saliency_map: (1, H, W) in [0, 1].
         prompt: Its caption, or "".
-        edits: The edits by their keys.
+        wanted: The candidates of each wanted edit by their keys; without a gate there is one.
     """
 
     name: str
     image: Tensor
     saliency_map: Tensor
     prompt: str
-    edits: dict[EditKey, Edit]
+    wanted: tuple[dict[EditKey, Edit], ...]
 
     @property
     def bytes(self) -> int:
@@ -55,8 +58,9 @@ class JobReader:
         files: The data set.
         edits: The edits of every image, with ranges to draw from.
         seed: Seed of the draws, and the editor's seed.
-        identity: ``editor_identity`` of the editor.
+        identity: Identity of editor and gate in keys.
         depth: Largest number of images that are read ahead.
+        saliency_gate: Draws the candidates of an edit; ``None`` draws one.
     """
 
     files: SaliencyFolder
@@ -64,6 +68,7 @@ class JobReader:
     seed: int
     identity: dict[str, Any]
     depth: int
+    saliency_gate: SaliencyGate | None = None
 
     def read_all(self, names: Iterable[str]) -> Iterator[tuple[str, Job | Exception]]:
         """Every image as a job, or the error for which it is left out.
@@ -102,9 +107,31 @@ class JobReader:
         size = (image.shape[-2], image.shape[-1])
         saliency_map = to_saliency_map(read_image(self.files.maps[name]), size).as_subclass(Tensor)
         prompt, pixels = to_caption(self.files.captions.get(name, ""), f"caption of {name}"), image_hash(image)
-        drawn = [edit.draw(keyed_generator("generate", self.seed, pixels, n)) for n, edit in enumerate(self.edits)]
-        keys = EditKey.of_each(pixels, saliency_map, prompt, drawn, seed=self.seed, editor=self.identity)
-        return Job(name, image, saliency_map, prompt, dict(zip(keys, drawn, strict=True)))
+        drawn = [
+            self._draw(edit, keyed_generator("generate", self.seed, pixels, n)) for n, edit in enumerate(self.edits)
+        ]
+        edits = [edit for candidates in drawn for edit in candidates]
+        keys = iter(EditKey.of_each(pixels, saliency_map, prompt, edits, seed=self.seed, editor=self.identity))
+        wanted = [self._complete({next(keys): edit for edit in candidates}) for candidates in drawn]
+        return Job(name, image, saliency_map, prompt, tuple({tuple(one): one for one in wanted}.values()))
+
+    def _complete(self, candidates: dict[EditKey, Edit]) -> dict[EditKey, Edit]:
+        """With a gate, which edit is chosen depends on all candidates, so each of their keys names them all."""
+        if self.saliency_gate is None:
+            return candidates
+        named = [[key.kind, key.color, key.alpha] for key in candidates]
+        editor = {**self.identity, "saliency_gate": {**self.identity["saliency_gate"], "candidates": named}}
+        return {replace(key, editor=editor): edit for key, edit in candidates.items()}
+
+    def _draw(self, edit: Edit, generator: torch.Generator) -> list[Edit]:
+        gate = self.saliency_gate
+        return [edit.draw(generator)] if gate is None else gate.draw_candidates([edit], generator)
+
+
+def key_of(result: EditedImage, candidates: Iterable[EditKey]) -> EditKey:
+    """The key of the candidate that a result is."""
+    name = result.kind, result.color, round(result.alpha * 1000)
+    return next(key for key in candidates if (key.kind, key.color, key.alpha) == name)
 
 
 def _bytes_of(files: SaliencyFolder, name: str) -> int:

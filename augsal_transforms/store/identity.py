@@ -10,11 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from augsal_transforms.diffusion.weights import check_file
 
 if TYPE_CHECKING:
     from augsal_transforms.config import EditConfig
     from augsal_transforms.editor.editor import SaliencyEditor
+    from augsal_transforms.editor.saliency_gate import SaliencyGate
     from augsal_transforms.readouts.readouts import Readouts
 
 _SAMPLES, _SAMPLE = 64, 4096  # number of samples of a weight file, and bytes of each
@@ -65,6 +68,41 @@ def schema_1_config(differing: dict[str, Any]) -> dict[str, Any] | None:
     if config["decode"] == "full":
         del config["decode"]
     return config
+
+
+def saliency_gate_identity(gate: SaliencyGate) -> dict[str, Any]:
+    """Identity of a saliency gate in keys: its predictor's weights and how it chooses; the candidates come to it."""
+    predictor = predictor_fingerprint(gate.predictor)
+    return {"predictor": predictor, "choose": gate.choose, "margin": repr(float(gate.margin))}
+
+
+def predictor_fingerprint(predictor: Any) -> str:
+    """SHA-256 of what a predictor predicts with: the weights of its networks, their settings and its numbers.
+
+    A predictor of another form states a text of its own in an attribute ``fingerprint``.
+
+    Raises:
+        TypeError: If it has neither a network nor a ``fingerprint``.
+    """
+    stated = getattr(predictor, "fingerprint", None)
+    if isinstance(stated, str) and stated:
+        return hashlib.sha256(stated.encode()).hexdigest()
+    digest, parts = hashlib.sha256(), {"": predictor} if isinstance(predictor, nn.Module) else vars(predictor)
+    networks = {name: part for name, part in sorted(parts.items()) if isinstance(part, nn.Module)}
+    if not networks:
+        raise TypeError(
+            f"`predictor` must hold its network (a torch Module) in an attribute, or a text `fingerprint` that changes "
+            f"when its weights do, so that a store knows its edits again, got {type(predictor).__name__}."
+        )
+    for name, network in networks.items():
+        digest.update(f"{name} {getattr(network, 'config', '')}\n".encode())
+        for weight_name, weight in network.state_dict().items():
+            digest.update(weight_name.encode() + weight.cpu().float().numpy().tobytes())
+    numbers = {name: part for name, part in sorted(parts.items()) if isinstance(part, (int, float))}
+    digest.update(repr(numbers).encode())
+    if isinstance(folder := getattr(parts.get("model"), "folder", None), Path):
+        digest.update(model_fingerprint(folder).encode())
+    return digest.hexdigest()
 
 
 def gate_fingerprint(readouts: Readouts) -> str:

@@ -24,6 +24,8 @@ from augsal_transforms.files import (
     server_time,
     write_file,
 )
+from augsal_transforms.store.not_raised import FOLDER as NOT_RAISED
+from augsal_transforms.store.not_raised import NotRaised
 from augsal_transforms.store.records import read_metadata
 from augsal_transforms.store.store import EditStore, is_temporary
 
@@ -91,7 +93,7 @@ def collect_garbage(store: EditStore, *, minutes: float = 60.0) -> int:
 def _garbage(store: EditStore) -> Iterator[Path]:
     """Every temporary file and claim, young and old."""
     yield from store.temporary_files()
-    for parts in ((), ("claims",), ("failures",)):
+    for parts in ((), ("claims",), ("failures",), (NOT_RAISED,)):
         for entry in list_folder(store.folder, *parts):
             is_claim = parts == ("claims",) and _CLAIM.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
             if is_claim or is_temporary(entry):
@@ -99,14 +101,14 @@ def _garbage(store: EditStore) -> Iterator[Path]:
 
 
 def statistics(store: EditStore, *, progress: Progress = iter) -> dict[str, Any]:
-    """Counts of a store: edits by kind, word and bound, images, bytes, mean strength.
+    """Counts of a store: edits by kind, word and bound, images, bytes, mean strength; what a gate chose and did not.
 
     Args:
         store: The store.
         progress: Wrapper of the records that is iterated over, such as ``tqdm``.
     """
     kinds, words, bounds, images = Counter[str](), Counter[str](), Counter[str](), set[str]()
-    size, strengths = 0, list[float]()
+    size, strengths, rises = 0, list[float](), list[float]()
     for path in progress(list(store.records())):
         metadata = read_metadata(path)
         if metadata is None or not is_file(path):
@@ -117,6 +119,7 @@ def statistics(store: EditStore, *, progress: Progress = iter) -> dict[str, Any]
         words[_CONTROL.sub("\ufffd", metadata["word"])] += 1
         bounds[_CONTROL.sub("\ufffd", metadata["bound_by"])] += 1
         strengths.append(metadata["strength"])
+        rises += [metadata["rise"]] if "rise" in metadata else []
     return {
         "edits": len(strengths),
         "images": len(images),
@@ -125,6 +128,9 @@ def statistics(store: EditStore, *, progress: Progress = iter) -> dict[str, Any]
         "words": dict(words.most_common(10)),
         "bound_by": dict(bounds.most_common()),
         "strength": sum(strengths) / len(strengths) if strengths else None,
+        "raised": len(rises),
+        "rise": sum(rises) / len(rises) if rises else None,
+        "not_raised": NotRaised(store.folder).count(),
     }
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
+from augsal_transforms.editor.results import Trial
 from augsal_transforms.photometry import PROPERTIES
 from augsal_transforms.store.keys import COLOR, HASH, KIND, MAX_ALPHA, SCHEMA
 
+MAX_TRIED = 1000  # candidates of one record
 MAX_SIDE = 16383  # pixels: the longest side of a WebP image, so of an edit's rectangle
 
 # The fields that a record takes from an ``EditedImage`` and gives back to it.
@@ -60,6 +63,25 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
+def _are_trials(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_TRIED and all(map(_is_trial, value))
+
+
+def _is_trial(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {field.name for field in fields(Trial)}
+        and all(_is_text(value[name]) and pattern.fullmatch(value[name]) for name, pattern in _NAMES.items())
+        and all(_is_number(value[name]) for name in ("alpha", "rise"))
+        and _FIELDS["strength"](value["strength"])
+    )
+
+
+_NAMES = {"kind": KIND, "color": COLOR}
+# Fields that a record has since edits may be chosen by a gate, and where one chose it.
+_GATED_FIELDS: dict[str, Callable[[Any], bool]] = {"rise": _is_number, "tried": _are_trials}
+
+
 def check_metadata(content: Any) -> dict[str, Any]:
     """The metadata of a record, every field of the right type and in its range.
 
@@ -68,9 +90,9 @@ def check_metadata(content: Any) -> dict[str, Any]:
     """
     if not isinstance(content, dict):
         raise ValueError("A record's metadata must be a JSON object.")
-    for name, is_valid in _FIELDS.items():
-        if name not in content:
-            raise ValueError(f"A record's metadata must have `{name}`.")
-        if not is_valid(content[name]):
+    if lacking := [name for name in _FIELDS if name not in content]:
+        raise ValueError(f"A record's metadata must have `{lacking[0]}`.")
+    for name, is_valid in {**_FIELDS, **_GATED_FIELDS}.items():
+        if name in content and not is_valid(content[name]):
             raise ValueError(f"`{name}` of a record has a wrong type or is out of range, got {content[name]!r:.80}.")
     return content

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.data.images import MAX_PIXELS, read_image, to_rgb_image
-from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.editor.results import EditedImage, Trial
 from augsal_transforms.files import parse_json, read_file, read_head
 from augsal_transforms.store.container import MAX_HEADER, checksum_of, header_length, join, parse_header, split
 from augsal_transforms.store.keys import EditKey, image_hash, to_bytes
@@ -78,8 +78,15 @@ class StoredEdit:
         edited[window] = torch.where(inside > 0, changed, plain[window])
         mask[window] = inside.float() / 255
         metadata = {name: self.metadata[name] for name in RESULT_FIELDS}
+        tried = tuple(Trial(**trial) for trial in self.metadata.get("tried", ()))
         return EditedImage(
-            image=edited, edit_mask=mask, region=self.region, alpha=self.metadata["alpha"] / 1000, **metadata
+            image=edited,
+            edit_mask=mask,
+            region=self.region,
+            alpha=self.metadata["alpha"] / 1000,
+            rise=self.metadata.get("rise"),
+            tried=tried,
+            **metadata,
         )
 
 
@@ -109,6 +116,8 @@ def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str =
     difference = to_bytes(result.image)[:, rows, columns].cpu() - original[:, rows, columns].cpu()
     metadata = {name: getattr(result, name) for name in RESULT_FIELDS}
     metadata |= {**vars(key), "place": [top, left], "size": [height, width], "source": source}
+    if result.rise is not None:
+        metadata |= {"rise": result.rise, "tried": [asdict(trial) for trial in result.tried]}
     region = result.region.float().cpu().contiguous()
     if not _is_region(region) or height * width > MAX_PIXELS:
         raise ValueError(

@@ -57,11 +57,11 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
         in told
     )
     assert "9 edits of 3 images are to be made" in told
-    assert "made 6 · reused 0 · refused 0 · failed 0" in augsal(*given, "--limit", 2).stdout
+    assert "made 6 · reused 0 · not raised 0 · refused 0 · failed 0" in augsal(*given, "--limit", 2).stdout
     (data / "images" / "train" / "photo-2.png").write_bytes(b"no image")
     result = augsal(*given, "--json")
     assert result.exit_code == 3
-    assert json.loads(result.stdout) == {"made": 0, "reused": 6, "refused": 0, "failed": 1}
+    assert json.loads(result.stdout) == {"made": 0, "reused": 6, "not_raised": 0, "refused": 0, "failed": 1}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.generate import generation as module
 from augsal_transforms.generate import jobs
 from augsal_transforms.generate.claims import Claims, Failures
+from augsal_transforms.generate.estimate import estimate
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.generate.jobs import JobReader
 
@@ -119,7 +120,7 @@ def test_an_image_whose_edit_cannot_be_stored_costs_itself(generation, data):
         job
         for name, job in JobReader(generation.files, generation.edits, 0, generation._identity, 1).read_all(["photo-4"])
     )
-    generation.store.path(next(iter(job.edits))).mkdir(parents=True)
+    generation.store.path(next(iter(job.wanted[0]))).mkdir(parents=True)
     generation.run(generation.files.names)
     assert (generation.counts["made"], generation.counts["failed"]) == (4, 2)
     errors = listed(generation.store)
@@ -172,8 +173,8 @@ def test_what_a_killed_process_left_on_a_finished_image_is_deleted(generation):
 
 
 def test_an_estimate_of_a_new_store_leaves_nothing_on_disk(generation):
-    estimate = generation.estimate(generation.files.names)
-    assert estimate.edits == 6
+    found = estimate(generation, generation.files.names)
+    assert found.edits == 6
     assert not generation.store.folder.exists()
 
 
@@ -183,11 +184,11 @@ def test_an_estimate_is_made_from_the_images_that_can_be_edited(generation, data
     captions = {**generation.files.captions, "photo-1": "a dog " * 200_000}
     (data / "captions.json").write_text(json.dumps(captions))
     generation.files = SaliencyFolder(data)
-    estimate = generation.estimate(generation.files.names)
-    assert (estimate.images, estimate.edits) == (5, 5)
-    assert estimate.bytes > 5 * 1000
+    found = estimate(generation, generation.files.names)
+    assert (found.images, found.edits) == (5, 5)
+    assert found.bytes > 5 * 1000
     with pytest.raises(RuntimeError, match="None of the 1 images that were tried"):
-        generation.estimate(["photo-1"])
+        estimate(generation, ["photo-1"])
     assert not generation.store.folder.exists()
 
 

@@ -20,6 +20,7 @@ from augsal_transforms import (
 )
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image
+from augsal_transforms.generate.estimate import estimate
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.store.maintenance import repair
 
@@ -223,14 +224,14 @@ def test_a_damaged_record_is_made_again_after_repair(generation):
 def test_an_estimate_counts_what_is_lacking_and_writes_nothing(generation):
     generation.run(["photo-0"])
     before = sorted(path for path in generation.store.folder.rglob("*") if path.is_file())
-    estimate = generation.estimate(generation.files.names)
+    found = estimate(generation, generation.files.names)
     assert sorted(path for path in generation.store.folder.rglob("*") if path.is_file()) == before
-    assert (estimate.images, estimate.edits) == (5, 15)
-    assert estimate.seconds > 0
+    assert (found.images, found.edits) == (5, 15)
+    assert found.seconds > 0
     generation.run(generation.files.names)
     made = sum(path.stat().st_size for path in generation.store.records() if path not in before)
-    assert estimate.bytes == pytest.approx(made, rel=0.1)
-    assert generation.estimate(generation.files.names).edits == 0
+    assert found.bytes == pytest.approx(made, rel=0.1)
+    assert estimate(generation, generation.files.names).edits == 0
 
 
 def test_a_store_that_cannot_be_written_to_ends_the_run(generation):

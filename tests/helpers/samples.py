@@ -45,7 +45,10 @@ class Scenes(Dataset):
 def draw(augment, image_id):
     """The edit and the seed that an augmentation draws for an image, or None."""
     generator = augment._toss(image_id)
-    return None if generator is None else augment._source.draw(generator)
+    if generator is None:
+        return None
+    (edit,), seed = augment._source.draw(generator)
+    return edit, seed
 
 
 def refusal(call):

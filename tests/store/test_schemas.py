@@ -78,9 +78,9 @@ def test_edits_of_schema_1_are_not_made_again(store, tmp_path):
     (data / "captions.json").write_text(json.dumps(captions))
     files = SaliencyFolder(data)
     jobs = [job for _, job in JobReader(files, EDITS, seed=0, identity=FORMER, depth=2).read_all(files.names)]
-    assert sum(len(job.edits) for job in jobs) == 20
-    assert all(key in store for job in jobs for key in job.edits)
-    key = next(iter(jobs[3].edits))
+    assert sum(len(job.wanted) for job in jobs) == 20
+    assert all(key in store for job in jobs for one in job.wanted for key in one)
+    key = next(iter(jobs[3].wanted[0]))
     assert store.get(key).metadata["schema"] == 1
     scene = render_scene(3, 7)
     given = scene.image, observe(scene.image, scene.objects, seed=3), scene.caption
