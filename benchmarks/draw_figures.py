@@ -76,7 +76,8 @@ def draw_throughput(rates: dict[str, float], path: Path) -> None:
         chosen = [name for name in names if name.startswith("ours") == (label == "ours")]
         axis.plot([rates[n] for n in chosen], [names.index(n) for n in chosen], marker, color=color, label=label)
     for place, name in enumerate(names):
-        axis.annotate(f"{rates[name]:.3g}", (rates[name], place), (7, 0), textcoords="offset points", va="center")
+        label = f"{rates[name]:,.0f}" if rates[name] >= 100 else f"{rates[name]:.3g}"
+        axis.annotate(label, (rates[name], place), (7, 0), textcoords="offset points", va="center")
     axis.set_yticks(range(len(names)), names)
     axis.set_xscale("log")
     axis.margins(x=0.15)

@@ -3,7 +3,7 @@
     python examples/edit_one_image.py                                        # a procedural scene
     python examples/edit_one_image.py photo.jpg map.png "a dog on a beach"   # your own
 
-Writes one picture: the image, the edit mask over it, and three edits.
+Writes one picture: the image, the edit mask over it, and three edits, with the caption below.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
+import PIL.Image
+import PIL.ImageDraw
 from torch import Tensor
-from torchvision.utils import save_image
+from torchvision.transforms.v2.functional import to_pil_image
 
-from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
+from augsal_transforms import Brightness, Color, Contrast, EditedImage, SaliencyEditor
 from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
+from augsal_transforms.lettering import draw_caption, line_height
 from augsal_transforms.scenes.scenes import SceneDataset
 
 
@@ -49,13 +51,26 @@ def main() -> None:
         bound = f" (bound by {result.bound_by})" if result.bound_by else ""
         kind = f"{result.kind} {result.color}".strip()
         print(f"{kind:10s} α = {result.alpha:g} in {where}, strength {result.strength:.2f}{bound}")
-    original = torch.where(torch.tensor(image.dtype == torch.uint8), image / 255, image)
-    dimmed = original * (0.25 + 0.75 * results[0].edit_mask)
-    save_image(
-        [original, dimmed, *(result.image / (255 if image.dtype == torch.uint8 else 1) for result in results)],
-        options.out,
-    )
+    draw(image, prompt, results).save(options.out)
     print(options.out)
+
+
+def draw(image: Tensor, prompt: str, results: list[EditedImage], height: int = 192, gap: int = 6) -> PIL.Image.Image:
+    """The image, its edit mask and its edits beside each other, with titles above and the caption below."""
+    dimmed = (image * (0.25 + 0.75 * results[0].edit_mask)).to(image.dtype)
+    titles = [f"{f'{result.kind} {result.color}'.strip()}, alpha {result.alpha:g}" for result in results]
+    width = max(1, round(height * image.shape[-1] / image.shape[-2]))
+    line = line_height(12)
+    size = (5 * (width + gap) + gap, height + 3 * line + gap)
+    picture = PIL.Image.new("RGB", size, "white")
+    pen = PIL.ImageDraw.Draw(picture)
+    panels = [image, dimmed, *(result.image for result in results)]
+    for n, (title, panel) in enumerate(zip(["image", "edit mask", *titles], panels, strict=True)):
+        left = gap + n * (width + gap)
+        draw_caption(pen, title, (left, 0, width), lines=1)
+        picture.paste(to_pil_image(panel).resize((width, height)), (left, line))
+    draw_caption(pen, prompt, (gap, line + height, size[0] - 2 * gap), marked=results[0].word)
+    return picture
 
 
 if __name__ == "__main__":

@@ -4,22 +4,24 @@
     python examples/train_unisal_aug.py --data SALICON   # images/, maps/, annotations/ in SALICON's layout
     python examples/train_unisal_aug.py --smoke          # everything once, in a minute
 
+These render scenes (without --data), fill a store with their edits, draw some of them, train from the store and print a
+table. All files are written into one folder. Run the command again, and scenes and edits are used again.
+
 Or train UNISAL itself, in an unchanged checkout of rdroste/unisal:
 
     python examples/train_unisal_aug.py --unisal PATH --data SALICON --store edits/
     python examples/train_unisal_aug.py --unisal PATH --smoke
-
-The first three write a picture of edits and print a table. One run does not show whether augmentation helps: that takes
-many seeds (``benchmarks/reproduce_table2.py``).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +30,28 @@ from compact_unisal import CompactUnisal
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
-from torchvision.utils import save_image
 from tqdm import tqdm
 from upstream_scenes import write_scenes
 
-from augsal_transforms import AugmentedSaliencyLoss, SaliencyDiffusionAugment, SaliencyLoss
+from augsal_transforms import AugmentedSaliencyLoss, EditStore, SaliencyDiffusionAugment, SaliencyEditor, SaliencyLoss
 from augsal_transforms.adapters import unisal as unisal_adapter
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.data.layouts import open_layout
+from augsal_transforms.generate.generation import Generation
 from augsal_transforms.metrics import cc, kld
-from augsal_transforms.scenes.scenes import SceneDataset
+from augsal_transforms.scenes import writer
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SAYS = """
+The table says that training runs with the line in the Compose, and what one run scores. It does not say whether
+augmentation helps: another seed gives other numbers, and rendered scenes are not photographs. Many seeds show it:
+benchmarks/README.md has what was measured, benchmarks/reproduce_table2.py measures it on your data.
+
+Next:
+  look at the edits                {figure}
+  put the line into your Compose   SaliencyDiffusionAugment(store="{store}"), docs/compose.md
+  edit your own data set           augsal generate --data DIR --store STORE, docs/store.md
+  edit one photograph              augsal edit --help, docs/edit.md"""
 
 
 class Transformed(Dataset[dict[str, Any]]):
@@ -70,8 +82,10 @@ def pipeline(first: v2.Transform, size: int, *, training: bool) -> v2.Compose:
     return v2.Compose([first, v2.Resize((size, size)), *flip, *tail])
 
 
-def train(name: str, dataset: Any, first: v2.Transform, options: argparse.Namespace) -> CompactUnisal:
-    """Train with or without augmentation: only the first transform and the loss differ."""
+def train(
+    name: str, dataset: Any, first: v2.Transform, options: argparse.Namespace
+) -> tuple[CompactUnisal, list[float]]:
+    """Train with or without augmentation: only the first transform and the loss differ. Returns the losses too."""
     torch.manual_seed(options.seed)
     device = torch.device(options.device)
     model = CompactUnisal().to(device)
@@ -85,7 +99,8 @@ def train(name: str, dataset: Any, first: v2.Transform, options: argparse.Namesp
         num_workers=options.workers,
         generator=torch.Generator().manual_seed(options.seed),
     )
-    progress = tqdm(total=options.epochs * len(loader), desc=name)
+    losses = []
+    progress = tqdm(total=options.epochs * len(loader), desc=name, unit="step", disable=hides_bars(options))
     for epoch in range(options.epochs):
         if augmented:
             first.set_epoch(epoch)
@@ -103,10 +118,11 @@ def train(name: str, dataset: Any, first: v2.Transform, options: argparse.Namesp
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            losses.append(loss.item())
             progress.update()
-            progress.set_postfix(epoch=epoch + 1, loss=f"{loss.item():.3f}")
+            progress.set_postfix(epoch=epoch + 1, loss=f"{losses[-1]:.3f}")
     progress.close()
-    return model
+    return model, losses
 
 
 @torch.no_grad()
@@ -121,25 +137,20 @@ def evaluate(model: CompactUnisal, dataset: Any, options: argparse.Namespace) ->
     return {name: torch.cat(values).mean().item() for name, values in scores.items()}
 
 
-def picture_edits(dataset: Any, augment: SaliencyDiffusionAugment, path: Path, count: int = 8) -> None:
-    """Save rows of image, saliency map, edit mask over the image, and edited image."""
-    always = SaliencyDiffusionAugment(editor=augment.editor, p=1.0, edits=augment.edits, seed=0)
-    square = v2.Compose([v2.Resize((192, 192)), v2.ToDtype(torch.float32, scale=True)])
-    rows = []
-    for index in range(min(count, len(dataset))):
-        sample = always(dataset[index])
-        done = f"{sample['edit_kind']} α = {sample['edit_alpha']:g}" if sample["is_edited"] else "not edited"
-        print(f"  row {index + 1}: {done:20s} word {sample['edit_word'] or '–'!r:12} of {sample.get('prompt', '')!r}")
-        kept = square({key: sample[key] for key in ("image", "saliency_map", "edit_mask", "edited_image")})
-        mask = kept["edit_mask"].as_subclass(Tensor)
-        dimmed = kept["image"].as_subclass(Tensor) * (0.25 + 0.75 * mask)
-        rows += [
-            kept["image"],
-            kept["saliency_map"].as_subclass(Tensor).expand(3, -1, -1),
-            dimmed,
-            kept["edited_image"],
-        ]
-    save_image([row.as_subclass(Tensor) for row in rows], path, nrow=4)
+def hides_bars(options: argparse.Namespace) -> bool | None:
+    """Whether bars are hidden; ``None`` is tqdm's way to say: where stderr is no terminal."""
+    return True if options.quiet else None
+
+
+def fill_store(dataset: Any, options: argparse.Namespace) -> EditStore:
+    """Make the edits of the training images, of every kind one, that the store does not have yet."""
+    store = EditStore(options.store or options.out / "edits")
+    editor = SaliencyEditor.from_pretrained(options.editor, device=options.device)
+    generation = Generation(editor, store, dataset, seed=options.seed)
+    with tqdm(total=len(dataset), desc="edits", unit="image", disable=hides_bars(options)) as progress:
+        generation.run(dataset.names, progress.update)
+    print(" · ".join(f"{name} {generation.counts[name]:,}" for name in ("made", "reused", "refused", "failed")))
+    return store
 
 
 def main() -> None:
@@ -154,9 +165,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("edits.png"))
+    parser.add_argument("--out", type=Path, default=Path("unisal-example"), help="folder for everything written")
     parser.add_argument("--unisal", type=Path, help="folder of a checkout of rdroste/unisal, to train its network")
-    parser.add_argument("--store", type=Path, help="store of edits of the training images, for --unisal")
+    parser.add_argument("--store", type=Path, help="store of edits of the training images; OUT/edits if not given")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     parser.add_argument("--smoke", action="store_true", help="run everything once, in a minute")
     options = parser.parse_args()
     if options.unisal:
@@ -165,34 +177,49 @@ def main() -> None:
         train_unisal(options)
         return
     if options.smoke:
-        options.scenes, options.epochs, options.size, options.workers = 8, 1, 64, 0
+        options.scenes, options.epochs, options.size, options.workers = 4, 1, 64, 0
 
     start = time.monotonic()
     training, held_out, where = scenes_or_folder(options)
-    augment = SaliencyDiffusionAugment(editor=options.editor, p=options.p, seed=options.seed)
+    store = fill_store(training, options)
+    figure = options.out / "edits.png"
+    SaliencyDiffusionAugment(store=store, p=1.0, seed=options.seed).preview(training, count=6).save(figure)
+
+    augment = SaliencyDiffusionAugment(store=store, p=options.p, seed=options.seed)
     print(augment)
-    picture_edits(training, augment, options.out)
-    print(f"edits of {min(8, len(training))} images: {options.out}")
-    plain = evaluate(train("without", training, AsTensors(), options), held_out, options)
-    augmented = evaluate(train("with", training, augment, options), held_out, options)
+    scores, losses = {}, {}
+    for name, first in (("without", AsTensors()), ("with", augment)):
+        model, losses[name] = train(name, training, first, options)
+        scores[name] = evaluate(model, held_out, options)
+    (options.out / "losses.json").write_text(json.dumps(losses))
 
     print(f"\n{len(training)} images, {options.epochs} epochs, seed {options.seed}; measured on {where}")
     print(f"{'':14s}{'CC ↑':>8s}{'KLD ↓':>8s}")
-    for name, scores in (("without", plain), ("with", augmented)):
-        print(f"{name:14s}{scores['CC']:8.3f}{scores['KLD']:8.3f}")
-    print(f"{time.monotonic() - start:.0f} s")
+    for name, found in scores.items():
+        print(f"{name:14s}{found['CC']:8.3f}{found['KLD']:8.3f}")
+    print(SAYS.format(figure=figure, store=store.folder))
+    print(f"\n{time.monotonic() - start:.0f} s")
 
 
 def scenes_or_folder(options: argparse.Namespace) -> tuple[Any, Any, str]:
     """Training images, images to measure on, and a description of the second."""
     if options.data is None:
-        count = 8 if options.smoke else 64
-        return SceneDataset(options.scenes), SceneDataset(count, seed=99), f"{count} held-out scenes"
+        options.data = render_scenes(options)
     training = open_layout(options.data, "train")
     if (options.data / "maps" / "val").is_dir():
         held_out = open_layout(options.data, "val")
         return training, held_out, f"the {len(held_out)} images of the val split"
     return training, training, "the training images themselves: the folder has no val split"
+
+
+def render_scenes(options: argparse.Namespace) -> Path:
+    """Scenes to train on and to measure on, in a folder that is named for their number."""
+    folder: Path = options.out / f"scenes-{options.scenes}"
+    for split, count in (("train", options.scenes), ("val", options.scenes // 2)):
+        if not (folder / "annotations" / f"captions_{split}2014.json").exists():
+            bar = partial(tqdm, desc=f"{split} scenes", unit="scene", disable=hides_bars(options))
+            writer.write_scenes(folder, count, split=split, progress=bar)
+    return folder
 
 
 def train_unisal(options: argparse.Namespace) -> None:

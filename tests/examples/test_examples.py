@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -34,9 +35,13 @@ def test_one_image_is_edited(tmp_path):
 
 def test_training_with_and_without_augmentation(tmp_path):
     output = run("train_unisal_aug.py", "--smoke", cwd=tmp_path)
-    assert "without" in output
-    assert "8 held-out scenes" in output
-    assert (tmp_path / "edits.png").exists()
+    assert "made 12 · reused 0" in output
+    assert "the 2 images of the val split" in output
+    assert "It does not say whether\naugmentation helps" in output
+    losses = json.loads((tmp_path / "unisal-example" / "losses.json").read_text())
+    assert {name: len(values) for name, values in losses.items()} == {"without": 1, "with": 1}
+    with PIL.Image.open(tmp_path / "unisal-example" / "edits.png") as picture:
+        assert picture.height > 4 * 192
 
 
 def test_a_folder_without_a_val_split_is_measured_on_its_training_images(tmp_path):
