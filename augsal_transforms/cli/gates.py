@@ -21,7 +21,9 @@ Raise = Annotated[
         "of each kind the first that does, or the one that does most.  [default: keep every edit]"
     ),
 ]
-Predictor = Annotated[str, typer.Option(help="Predictor of --raise-saliency: bundled, or a folder of readouts.")]
+Predictor = Annotated[
+    str, typer.Option(help="Predictor of --raise-saliency: photographs, bundled or a folder of readouts.")
+]
 Margin = Annotated[float, typer.Option(help="Rise above which an edit is kept; 0.01 is 1 % more predicted gaze.")]
 
 GateOptions = tuple[str, str, float] | None  # which candidate, the predictor, the margin

