@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.browsers import missing_browser
 from helpers.tiny import save_tiny_pipeline
 
 from augsal_transforms.editor.editor import SaliencyEditor
@@ -17,6 +18,7 @@ torch.set_num_threads(1)  # tiny networks: more threads only wait for each other
 def pytest_collection_modifyitems(items):
     reasons = {
         "slow": None if os.environ.get("AUGSAL_SLOW") else "slow: set AUGSAL_SLOW=1 to run",
+        "browser": missing_browser(),
         "gpu": None if torch.cuda.is_available() else "gpu: no CUDA device",
     }
     for item in items:

@@ -30,7 +30,7 @@ FLOORS = (
     ("store", "sample", "evaluation", "annotation_pairs", "panels"),
     ("edit_sources", "preview"),
     ("transform",),
-    ("augmented_dataset", "generate", "gaze_study", "training", "adapters"),
+    ("augmented_dataset", "generate", "gallery", "gaze_study", "training", "adapters"),
     ("cli",),
     ("__main__", ""),  # what stands on top: the command line's door and the public names
 )

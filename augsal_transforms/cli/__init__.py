@@ -11,6 +11,8 @@ from augsal_transforms.cli.doctor import doctor
 from augsal_transforms.cli.edits import calibrate, edit
 from augsal_transforms.cli.errors import with_exit_codes
 from augsal_transforms.cli.evaluate import evaluate
+from augsal_transforms.cli.explain import explain
+from augsal_transforms.cli.gallery import gallery
 from augsal_transforms.cli.generate import generate
 from augsal_transforms.cli.help import Command
 from augsal_transforms.cli.readouts import train_readouts
@@ -22,7 +24,21 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions
 
 _RESUMABLE = (generate, train_readouts, scenes)
 for command in (
-    *(edit, calibrate, scenes, check_data, convert_fixations, index, generate, verify, stats, gc, pack),
+    *(
+        edit,
+        explain,
+        calibrate,
+        scenes,
+        check_data,
+        convert_fixations,
+        index,
+        generate,
+        gallery,
+        verify,
+        stats,
+        gc,
+        pack,
+    ),
     *(train_readouts, evaluate, stimuli, shift, doctor),
 ):
     first_line = (command.__doc__ or "").splitlines()[0]

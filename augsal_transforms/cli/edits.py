@@ -83,7 +83,7 @@ def edit(
     place = check_device(device)
     original = to_rgb_image(read_image(image)).as_subclass(Tensor)
     check_editor(editor)
-    target = _find_map(original, saliency_map, predictor or PREDICTOR, place)
+    target = find_map(original, saliency_map, predictor or PREDICTOR, place)
     model = SaliencyEditor.from_pretrained(editor, device=place)
     result = model.edit([original], [target], [prompt], [wanted], seed=seed)[0]
     if as_json:
@@ -101,7 +101,7 @@ def edit(
         typer.echo(" ".join(str(path) for path in (out, mask_out) if path))
 
 
-def _find_map(image: Tensor, saliency_map: Path | None, predictor: str, device: str) -> Tensor:
+def find_map(image: Tensor, saliency_map: Path | None, predictor: str, device: str) -> Tensor:
     """The map (1, H, W) of an image (3, H, W): the file's, resized to the image, or else the predictor's."""
     from torch import Tensor
 

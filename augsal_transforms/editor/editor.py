@@ -205,13 +205,13 @@ class SaliencyEditor:
         regions, index = find_regions(cross_attention, saliency_map, words)  # M and i*, Eq. 8
         masks, latent_masks = draw_masks(regions, fitted, letterboxes, model.downsampling, config)
         readings = read_latent(latent, latent_masks)
-        areas = torch.stack([mask.any() for mask in masks])
-        chosen, present = torch.stack([index, areas]).tolist()  # the only wait of the batch for the device
+        chosen, present = torch.stack([index, torch.stack([m.any() for m in masks])]).tolist()  # the batch's only wait
         return [
             ImageAnalysis(
                 source=source,
                 origin=self.origin,
                 word=words[n][chosen[n]] if words[n] else None,
+                cross_attention=cross_attention[n],
                 region=regions[n],
                 edit_mask=masks[n],
                 is_empty=not present[n],

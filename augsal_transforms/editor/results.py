@@ -49,6 +49,7 @@ class ImageAnalysis:
         source: The image, its map, caption and seed.
         origin: The model's folder, the number of steps and the noise level of the source pass.
         word: The word of Eq. 8, or ``None`` where there is none and M is the saliency map.
+        cross_attention: C of each token, (tokens, h, w).
         region: M of Eq. 8 at attention resolution, (1, h, w), in [0, 1].
         edit_mask: M's ramp at the image's size, (1, H, W), in steps of 1/255.
         is_empty: Whether the edit mask is 0 everywhere.
@@ -64,6 +65,7 @@ class ImageAnalysis:
     source: Source
     origin: tuple[str, int, float]
     word: Word | None
+    cross_attention: Tensor
     region: Tensor
     edit_mask: Tensor
     is_empty: bool

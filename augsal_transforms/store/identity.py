@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from augsal_transforms.diffusion.weights import check_file
+from augsal_transforms.editor.constraint import property_bounds
 
 if TYPE_CHECKING:
     from augsal_transforms.config import EditConfig
+    from augsal_transforms.diffusion.calibration import Calibration
     from augsal_transforms.editor.editor import SaliencyEditor
     from augsal_transforms.editor.saliency_gate import SaliencyGate
     from augsal_transforms.readouts.readouts import Readouts
@@ -35,16 +37,21 @@ _NOT_IN_KEYS = {"batch_size"}  # affects the time that an edit takes, and not it
 
 def editor_identity(editor: SaliencyEditor) -> dict[str, Any]:
     """Identity of an editor in keys: its weights, calibration, precision and config, wherever the model's folder is."""
-    calibration = hashlib.sha256()
-    for name in ("decoder", "intercept", "pseudo_inverse", "std"):
-        calibration.update(getattr(editor.calibration, name).detach().cpu().numpy().tobytes())
     return {
         "model": model_fingerprint(editor.model.folder),
-        "calibration": calibration.hexdigest(),
+        "calibration": calibration_fingerprint(editor.calibration),
         "dtype": str(editor.model.unet.dtype).removeprefix("torch."),
         "config": config_identity(editor.config),
         **({"gate": gate_fingerprint(editor.gate)} if editor.gate is not None else {}),
     }
+
+
+def calibration_fingerprint(calibration: Calibration) -> str:
+    """SHA-256 of the numbers of a calibration."""
+    digest = hashlib.sha256()
+    for name in ("decoder", "intercept", "pseudo_inverse", "std"):
+        digest.update(getattr(calibration, name).detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def config_identity(config: EditConfig) -> dict[str, Any]:
@@ -134,11 +141,13 @@ def model_fingerprint(folder: Path) -> str:
 
 
 def describe(editor: SaliencyEditor) -> dict[str, Any]:
-    """Name of an editor, licence of its weights, and library versions, for records; they are not in the key."""
+    """Name of an editor, licence of its weights, its bounds, and library versions, for records, not for keys."""
+    bounds = property_bounds(editor.calibration.std, editor.config.max_std)
     libraries = ("augsal-transforms", "torch", "diffusers", "transformers")
     return {
         "editor": editor.name,
         "licence": _licence(editor),
+        "bounds": bounds.tolist() if bounds.isfinite().all() else None,  # JSON has no infinity
         "versions": {name: _version(name) for name in libraries},
     }
 
