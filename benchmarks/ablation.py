@@ -107,7 +107,6 @@ def _arrow(metric: str) -> str:
 def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
     """Draw the differences to the baseline with 95 % intervals over seeds; better is to the right for every metric."""
     import matplotlib as mpl
-    from scipy.stats import t as student
 
     mpl.use("Agg")
     from matplotlib import pyplot
@@ -117,7 +116,7 @@ def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
     for axis, metric in zip(axes[0], METRICS, strict=True):
         sign = 1 if METRICS[metric].higher_is_better else -1
         of_metric = [rows[name][metric] for name in names]
-        ci95 = [c.difference_error * student.ppf(0.975, c.seeds - 1) if c.seeds > 1 else 0 for c in of_metric]
+        ci95 = [c.ci95 if c.seeds > 1 else 0 for c in of_metric]
         axis.errorbar([sign * c.difference for c in of_metric], names, xerr=ci95, fmt="o", markersize=4, capsize=2)
         axis.axvline(0, color="0.6", linewidth=1)
         axis.locator_params(axis="x", nbins=4)
