@@ -19,7 +19,7 @@ from augsal_transforms.store.keys import to_bytes
 SALT = "osie"  # the order of the photographs is that of SHA-256 of this and the name
 SIZE = (160, 224)  # (H, W) of the encoder's input
 GRID = (SIZE[0] // 8, SIZE[1] // 8)  # (H, W) of a prediction, and of the maps that it is trained on
-SCORED = (150, 200)  # (H, W) at which predictions are scored: a quarter of each side of OSIE's photographs
+SCORED = (75, 100)  # (H, W) at which predictions are scored: an eighth of each side of OSIE's photographs
 Names = Callable[[Sequence[str]], Iterable[str]]
 
 

@@ -9,15 +9,16 @@ from torch import Tensor
 from augsal_transforms.metrics.table import Truth
 from table2.frozen import resize_density
 from table2.paired import METRICS
-from table2.photographs import SCORED, Photographs
+from table2.photographs import Photographs
 
 PRESET = "mit_matlab"
 
 
 def score_maps(predictions: Tensor, photographs: Photographs) -> dict[str, list[float]]:
-    """Score predictions (N, 1, h, w) of photographs: each metric for each photograph, at ``SCORED``."""
+    """Score predictions (N, 1, h, w) of photographs: each metric for each photograph, at the size of its map."""
     scores: dict[str, list[float]] = {name: [] for name in METRICS}
-    resized = resize_density(predictions, SCORED)
+    height, width = photographs.scored_maps.shape[-2:]
+    resized = resize_density(predictions, (height, width))
     for prediction, saliency_map, fixation_map in zip(
         resized, photographs.scored_maps, photographs.fixation_maps, strict=True
     ):
