@@ -69,7 +69,10 @@ def test_damage_is_named_and_ends_with_three(tmp_path, data, filled):
         (["--out", "gallery.html", "--png", "gallery.gif", "--store", "{store}"], "--png must end in .png"),
         (["--out", "gallery.html", "--store", "nowhere"], "There is no store of edits at nowhere"),
         (["--out", "gallery.html", "--editor", "bundled", "--kinds", "nonsense"], "--kinds must be among"),
-        (["--out", "gallery.html", "--store", "{store}", "--predictor", "nowhere"], "--predictor: nowhere holds no predictor"),
+        (
+            ["--out", "gallery.html", "--store", "{store}", "--predictor", "nowhere"],
+            "--predictor: nowhere holds no predictor",
+        ),
         (["--out", "foreign.html", "--store", "{store}"], "foreign.html exists already"),
     ],
 )
