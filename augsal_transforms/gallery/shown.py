@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from augsal_transforms.data.captions import to_caption
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
 from augsal_transforms.data.names import printable
+from augsal_transforms.data.pictures import Source
 from augsal_transforms.editor.constraint import property_bounds
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Edit
@@ -204,7 +204,7 @@ class RenderedImages:
         return [replace(drawn, alpha=min(max(number / 1000, low), high)) for number in thousandths]
 
 
-def read_original(path: Path, problems: Problems) -> Tensor | None:
+def read_original(path: Source, problems: Problems) -> Tensor | None:
     """The pixels of an image file, (3, H, W) uint8; ``None`` where it cannot be read, which is noted."""
     try:
         image: Tensor = to_rgb_image(read_image(path)).as_subclass(Tensor)
