@@ -30,7 +30,7 @@ from table2.photographs import Parts
 from tqdm import tqdm
 
 RATES = (3e-3, 1e-2, 3e-2)  # learning rates that are tried
-LEARNING_RATES = {50: 1e-2, 100: 1e-2, 300: 1e-2}  # the best ones on the tuning photographs, by training photographs
+LEARNING_RATES = {50: 3e-3, 100: 3e-2, 300: 1e-2}  # the best ones on the tuning photographs, by training photographs
 TUNING_SEEDS = range(1000, 1002)
 
 
