@@ -1,5 +1,6 @@
 import pytest
 import torch
+from helpers.brightest import Brightest
 from helpers.samples import scene
 from torch.utils.data import default_collate
 from torchvision.transforms import v2
@@ -12,13 +13,6 @@ from augsal_transforms.readouts.contract import predict_maps
 def maps(*values):
     """A (1, 1, n) float64 map."""
     return torch.tensor([[values]], dtype=torch.float64)
-
-
-class Brightest:
-    """A predictor whose map is the image's mean over its channels."""
-
-    def predict(self, images, *, seed=0):
-        return [image.float().mean(0, keepdim=True) / 255 for image in images]
 
 
 @pytest.fixture

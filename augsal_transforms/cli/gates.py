@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from augsal_transforms import SaliencyGate
     from augsal_transforms.editor.edits import Edit
 
-PREDICTOR = "bundled"
+PREDICTOR = "photographs"
 
 Raise = Annotated[
     str,
@@ -22,22 +22,24 @@ Raise = Annotated[
     ),
 ]
 Predictor = Annotated[
-    str, typer.Option(help="Predictor of --raise-saliency: photographs, bundled or a folder of readouts.")
+    str, typer.Option(help="Predictor of --raise-saliency and --predict-maps: photographs, bundled or a folder.")
 ]
 Margin = Annotated[float, typer.Option(help="Rise above which an edit is kept; 0.01 is 1 % more predicted gaze.")]
 
 GateOptions = tuple[str, str, float] | None  # which candidate, the predictor, the margin
 
 
-def check_gate(choose: str, predictor: str, margin: float) -> GateOptions:
-    """The options of a gate, checked; ``None`` without one.
+def check_gate(choose: str, predictor: str, margin: float, predict_maps: bool) -> GateOptions:
+    """The options of a gate, checked; ``None`` without one. Maps may need the predictor too.
 
     Raises:
         ValueError: If one is out of its range, or given without ``--raise-saliency``.
     """
     if not choose:
-        if (predictor, margin) != (PREDICTOR, 0.0):
-            raise ValueError("--predictor and --margin go with --raise-saliency: give it, or leave them out.")
+        if margin != 0 or (predictor != PREDICTOR and not predict_maps):
+            raise ValueError(
+                "--margin goes with --raise-saliency, and --predictor with it or with --predict-maps: give that too."
+            )
         return None
     check_number(margin, "--margin", least=0)
     if choose not in ("first", "most"):

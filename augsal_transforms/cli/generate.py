@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from augsal_transforms import SaliencyEditor
+    from augsal_transforms.data.folders import SaliencyFolder
     from augsal_transforms.generate.generation import Generation
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 ENGINES = ("scan", "ray")
 
-DataFiles = tuple[Path, str, str, float | None]  # folder, split, layout and sigma, as `open_layout` takes them
+DataFiles = tuple[Path, str, str, float | None, str]  # folder, split, layout, sigma, and the predictor of maps or ""
 
 Kinds = Annotated[
     str, typer.Option(help="Kinds, one edit of each for every image: {kinds}; KIND=ALPHA; MODULE:KIND of your own.")
@@ -50,6 +51,9 @@ BrightnessAlpha = Annotated[
 ]
 ColorAlpha = Annotated[
     str | None, typer.Option(help="NAME,NAME:low:high; either part may be left out.  [default: 0.3:0.8]")
+]
+PredictMaps = Annotated[
+    bool, typer.Option("--predict-maps", help="Predict the map of every image; for images without maps.")
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Number of images, from the first on.")]
 Seed = Annotated[int, typer.Option(help="Seed of draws and noise; another seed adds other edits.")]
@@ -76,6 +80,7 @@ def generate(
     brightness: BrightnessAlpha = None,
     color: ColorAlpha = None,
     raise_saliency: Raise = "",
+    predict_maps: PredictMaps = False,
     predictor: Predictor = PREDICTOR,
     margin: Margin = 0.0,
     limit: Limit = None,
@@ -96,9 +101,14 @@ def generate(
     Run it again to go on. Run it on each GPU or machine to share the work. Exit code 3 if images failed.
     """
     values, usual = {"contrast": contrast, "brightness": brightness, "color": color}, usual_edits(raise_saliency)
-    edits, gate = parse_edits(kinds, "--kinds", values, usual=usual), check_gate(raise_saliency, predictor, margin)
+    edits, gate = (
+        parse_edits(kinds, "--kinds", values, usual=usual),
+        check_gate(raise_saliency, predictor, margin, predict_maps),
+    )
     _check(engine, dtype, store, device)
-    files = (data, split, layout, sigma)
+    if predict_maps and sigma is not None:
+        raise ValueError("--sigma makes maps from fixations, and --predict-maps predicts them: give one of the two.")
+    files = (data, split, layout, sigma, predictor if predict_maps else "")
     names, rank, world = _list_share(files, limit, shard, editor, as_json)
     check_editor(editor)
     options: dict[str, Any] = {"editor": editor, "device": device, "dtype": dtype, "batch_size": batch_size}
@@ -133,12 +143,25 @@ def open_generation(
 ) -> Generation:
     """The generation that fills the store, in this process or in an actor."""
     from augsal_transforms import EditStore
-    from augsal_transforms.data.layouts import open_layout
     from augsal_transforms.generate.generation import Generation
 
     editor = open_editor(**options)
-    saliency_gate = open_gate(gate, str(editor.model.device))
-    return Generation(editor, EditStore(store), open_layout(*files), edits, seed=seed, saliency_gate=saliency_gate)
+    place = str(editor.model.device)
+    data, saliency_gate = open_data(files, place), open_gate(gate, place)
+    return Generation(editor, EditStore(store), data, edits, seed=seed, saliency_gate=saliency_gate)
+
+
+def open_data(files: DataFiles, device: str = "cpu") -> SaliencyFolder:
+    """The data set; the predictor of its maps, if any, is loaded on ``device`` when the first is read."""
+    from augsal_transforms import SaliencyPredictor
+    from augsal_transforms.data.layouts import open_layout
+    from augsal_transforms.generate.predicted_maps import open_unmapped
+
+    folder, split, layout, sigma, predictor = files
+    if not predictor:
+        return open_layout(folder, split, layout, sigma)
+    load = partial(SaliencyPredictor.from_pretrained, predictor, device=device)
+    return open_unmapped(folder, split, layout, load)
 
 
 def open_editor(editor: str, device: str, dtype: str, batch_size: int | None, *, compile: bool) -> SaliencyEditor:
@@ -189,9 +212,7 @@ def _exit_code(counts: Counter[str]) -> int:
 
 def _list_names(files: DataFiles, editor: str, rank: int, as_json: bool) -> list[str]:
     """Names of the images to edit; the first process prints how many there are."""
-    from augsal_transforms.data.layouts import open_layout
-
-    dataset = open_layout(*files)
+    dataset = open_data(files)
     if rank == 0:
         typer.echo(
             f"{dataset.layout}, {dataset.split}: captions of {dataset.captioned:,} of {len(dataset):,} images, "

@@ -64,9 +64,22 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
     assert json.loads(result.stdout) == {"made": 0, "reused": 6, "not_raised": 0, "refused": 0, "failed": 1}
 
 
+def test_generate_predicts_the_maps_of_images_that_have_none(tmp_path, sd1_folder):
+    data = write_folder(tmp_path / "data", 2) / "images" / "train"
+    given = ("generate", "--data", data, "--store", tmp_path / "store", "--editor", sd1_folder, "--device", "cpu")
+    assert augsal(*given).exit_code == 2  # no map
+    result = augsal(*given, "--kinds", "contrast", "--predict-maps")
+    assert "images with predicted maps, train: captions of 0 of 2 images" in result.stdout
+    assert "made 2 · reused 0" in result.stdout
+    refused = augsal(*given, "--predict-maps", "--sigma", 24)
+    assert refused.exit_code == 2
+    assert "give one of the two" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--predictor", "bundled"], "--predictor with it or with --predict-maps"),
         (["--kinds", "blur"], "--kinds must be among contrast, brightness, color"),
         (["--contrast", "strong"], "--contrast: "),
         (["--contrast", "9"], "`alpha` of Contrast"),
