@@ -5,11 +5,13 @@ Maps are (B, 1, H, W) or (B, H, W) in [0, 1]. Everything is computed in float32 
 """
 
 from augsal_transforms.losses.editing import AugmentedSaliencyLoss, MaskedEditingLoss, binary_cross_entropy
+from augsal_transforms.losses.gaze_change import GazeChangeLoss
 from augsal_transforms.losses.readout import ReadoutLoss
 from augsal_transforms.losses.saliency import SaliencyLoss, correlation_coefficient, kl_divergence
 
 __all__ = [
     "AugmentedSaliencyLoss",
+    "GazeChangeLoss",
     "MaskedEditingLoss",
     "ReadoutLoss",
     "SaliencyLoss",

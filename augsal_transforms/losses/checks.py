@@ -15,6 +15,7 @@ _REMEDIES = {
     "prediction": "Apply a sigmoid to logits, take p / max p of a log density, divide 0–255 by 255",
     "edited_prediction": "Apply a sigmoid to logits, take p / max p of a log density, divide 0–255 by 255",
     "saliency_map": "Divide 8-bit maps by 255 and other maps by their maximum, and do not normalise them as images",
+    "edited_saliency_map": "Divide 8-bit maps by 255 and other maps by their maximum",
     "edit_mask": "Divide an 8-bit mask by 255, and do not normalise it as an image",
     "properties": "Measure them on RGB in [0, 1], as `photometric_properties` does",
 }

@@ -69,7 +69,7 @@ class MaskedEditingLoss(nn.Module):
                 for the device: predictions that leave the range later are not found.
         """
         check_maps(prediction, edited_prediction=edited_prediction, edit_mask=edit_mask)
-        is_edited = _edited_items(edit_mask, is_edited).to(prediction.device)
+        is_edited = edited_items(edit_mask, is_edited).to(prediction.device)
         self._check_range("prediction", prediction, is_edited)
         self._check_range("edited_prediction", edited_prediction, is_edited)
         self._check_range("edit_mask", edit_mask, is_edited)
@@ -147,13 +147,13 @@ class AugmentedSaliencyLoss(nn.Module):
         loss = self._base(prediction, saliency_map, edit_mask, is_edited) + self.editing_weight * editing
         if edited_saliency_map is None:
             return loss
-        pairs = self._supervise(edited_prediction, edited_saliency_map, _edited_items(edit_mask, is_edited))
+        pairs = self._supervise(edited_prediction, edited_saliency_map, edited_items(edit_mask, is_edited))
         return loss + self.pair_weight * pairs
 
     def _base(self, prediction: Tensor, saliency_map: Tensor, edit_mask: Tensor, is_edited: Tensor | None) -> Tensor:
         if self.supervise == "all":
             return self._apply_base(prediction, saliency_map)
-        return self._supervise(prediction, saliency_map, ~_edited_items(edit_mask, is_edited))
+        return self._supervise(prediction, saliency_map, ~edited_items(edit_mask, is_edited))
 
     def _supervise(self, prediction: Tensor, saliency_map: Tensor, chosen: Tensor) -> Tensor:
         """``base`` on some items, (B,) bool, as their share of a batch's mean."""
@@ -170,7 +170,7 @@ class AugmentedSaliencyLoss(nn.Module):
         return loss
 
 
-def _edited_items(edit_mask: Tensor, is_edited: Tensor | None) -> Tensor:
+def edited_items(edit_mask: Tensor, is_edited: Tensor | None) -> Tensor:
     """Whether each item is edited, (B,) bool."""
     if is_edited is None:
         return edit_mask.flatten(1).ne(0).any(1)
