@@ -21,7 +21,10 @@ def edited_set():
         return torch.rand(shape, generator=generator).half()
 
     features = [draw(12, channels, side, side) for channels, side in zip(TAPS.values(), (8, 4, 2, 1), strict=True)]
-    maps = draw(4, 1, 32, 32), draw(12, 1, 32, 32) + 0.1, draw(12, 1, 32, 32), draw(8, 1, 32, 32)
+    densities, edit_masks = draw(12, 1, 32, 32) + 0.1, draw(8, 1, 32, 32)
+    edit_masks[:, :, 16:] = 0
+    densities[4:, :, :16] *= 2  # every edit draws gaze to the upper half
+    maps = draw(4, 1, 32, 32), densities, draw(12, 1, 32, 32), edit_masks
     return EditedSet(*features, *maps, torch.arange(4).repeat_interleave(2))
 
 
@@ -72,6 +75,7 @@ def test_scores_compare_with_the_observer(edited_set):
     assert scores["size"] == pytest.approx(1)
 
 
+@pytest.mark.slow  # it edits, and predicts maps, with the bundled models
 def test_smoke_writes_a_table_and_a_figure_and_repeats_nothing(tmp_path, capsys):
     def run(*options):
         main(["--smoke", "--runs", str(tmp_path), *options])
