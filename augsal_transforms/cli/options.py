@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-EDITOR = "sd-v1-5"  # for photographs; 'bundled' knows rendered scenes alone
+EDITOR = "sd-v1-5"  # for photographs; of words, 'bundled' knows those of rendered scenes alone
 DEVICE = "auto"
 
 DataFolder = Annotated[Path, typer.Argument(help="The data set's folder.")]
@@ -25,8 +25,8 @@ Sigma = Annotated[
 Editor = Annotated[
     str,
     typer.Option(
-        help="sd-v1-5 (for photographs, 4 GB from the hub), bundled (for rendered scenes, offline), the folder of a "
-        "Stable Diffusion 1.x or 2.x pipeline, or a hub id."
+        help="sd-v1-5 (for photographs, 4 GB from the hub), bundled (small and offline; it knows the words of rendered "
+        "scenes alone), the folder of a Stable Diffusion 1.x or 2.x pipeline, or a hub id."
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto (this process's GPU, or else the CPU), cpu, cuda, cuda:1 or mps.")]

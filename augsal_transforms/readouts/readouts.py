@@ -154,7 +154,7 @@ def load_readouts(name: str | Path) -> tuple[Readouts, str]:
     """Frozen readouts, on the CPU, and the name of the editor they were trained on.
 
     Args:
-        name: ``"bundled"`` (on the bundled editor; they never saw a photograph) or a folder.
+        name: ``"bundled"`` (on the bundled editor) or a folder.
 
     Raises:
         TypeError: If ``name`` is no string or path.

@@ -13,7 +13,8 @@ from editor_training.photographs import CROPS, TRAINING
 from editor_training.rendering import SEED
 from editor_training.unet import DROPPED, GROUNDING_WEIGHT, SNR_LIMIT, noise_schedule
 from editor_training.vae import SCENES
-from torchvision.utils import make_grid, save_image
+from torchvision.transforms.v2.functional import to_pil_image
+from torchvision.utils import make_grid
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.diffusion.model import DiffusionModel
@@ -28,16 +29,16 @@ word of a photograph's caption that scenes do not use has no meaning to it; the 
 saliency map. For photographs use `"sd-v1-5"`.
 """
 WITH_PHOTOGRAPHS = """**For**: trying the package offline, tests, examples, procedural scenes, and edits of photographs
-where the saliency map says. **Not for**: edits that follow a photograph's caption, for which there is `"sd-v1-5"`, and
-it does not generate presentable pictures. It saw photographs without captions, so a word that the captions of scenes do
-not use has no meaning to it; the region is then little more than the saliency map.
+in the region that the saliency map shows. **Not for**: edits that follow a photograph's caption, for which there is
+`"sd-v1-5"`, and it does not generate presentable pictures. It saw photographs without captions, so a word that the
+captions of scenes do not use has no meaning to it; the region is then little more than the saliency map.
 """
 PHOTOGRAPHS = (
     f"; beside them {CROPS} crops each of {TRAINING} photographs of OSIE (Xu, Jiang, Wang, Kankanhalli, Zhao, Journal "
     f'of Vision 2014; MIT licence), the first by the SHA-256 of "osie" and the name, with the empty prompt: '
     f"{1 - SCENES:.0%} of the VAE's batches and half of each batch of the U-Net"
 )
-PROPERTIES_OF = " scenes, and as many training crops of photographs"
+PROPERTIES_OF = ", and as many crops of training photographs"
 
 
 def write_card(options: Namespace, held_out: list[Scene], budget: str) -> None:
@@ -77,7 +78,7 @@ captions, averaged weights (EMA 0.999), attention of named words taught to lie o
 | start | {"the weights of an earlier editor (`--start`)" if start else "random weights"} |
 | precision, budget | bfloat16 with float32 weights; {budget} |
 | seeds | 0 for weights and batches |
-| calibration | {calibration.source} (held out{PROPERTIES_OF if photographs else ""}); γ = {gamma} |
+| calibration | {calibration.source} (held-out scenes{PROPERTIES_OF if photographs else ""}); γ = {gamma} |
 | standard deviations | {bounds} |
 | made by | `python examples/train_bundled_editor.py {command(options)}` |
 | figures | `python benchmarks/bundled_editor.py`; its table is in benchmarks/README.md |
@@ -127,4 +128,4 @@ def draw_samples(model: DiffusionModel, captions: list[str], path: Path) -> None
         generator=torch.Generator().manual_seed(0),
         output_type="pt",
     ).images
-    save_image(make_grid(pictures, nrow=8), path)
+    to_pil_image(make_grid(pictures, nrow=8).clamp(0, 1)).quantize(256).save(path, optimize=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from diffusers import ConfigMixin
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -92,4 +93,6 @@ class Run:
 def load_part(kind: type[N], folder: Path, part: str) -> N:
     """Load a network of a pipeline's folder in float32, to train it further."""
     network: N = kind.from_pretrained(folder / part, torch_dtype=torch.float32)  # type: ignore[attr-defined]
+    if isinstance(network, ConfigMixin):
+        network.register_to_config(_name_or_path="")  # it would be saved with the weights
     return network.train().requires_grad_(True)
