@@ -22,7 +22,10 @@ Raise = Annotated[
     ),
 ]
 Predictor = Annotated[
-    str, typer.Option(help="Predictor of --raise-saliency and --predict-maps: photographs, bundled or a folder.")
+    str,
+    typer.Option(
+        help="Predictor of --raise-saliency and --predict-maps: photographs, bundled (for rendered scenes) or a folder."
+    ),
 ]
 Margin = Annotated[float, typer.Option(help="Rise above which an edit is kept; 0.01 is 1 % more predicted gaze.")]
 

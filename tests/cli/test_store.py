@@ -76,6 +76,25 @@ def test_generate_predicts_the_maps_of_images_that_have_none(tmp_path, sd1_folde
     assert "give one of the two" in refused.stderr
 
 
+def test_generate_stores_what_raises_saliency_and_says_how_many_edits_did_not(tmp_path, sd1_folder):
+    store = tmp_path / "store"
+    given = ("generate", "--data", write_folder(tmp_path / "data", 3), "--store", store, "--editor", sd1_folder)
+    given += ("--device", "cpu", "--kinds", "color", "--raise-saliency", "first", "--predictor", "bundled")
+    counts = json.loads(augsal(*given, "--json").stdout)
+    assert counts["made"] + counts["not_raised"] == 3
+    told = augsal(*given).stdout
+    assert f"made 0 · reused {counts['made']} · not raised {counts['not_raised']}" in told
+    assert f"raised {counts['made']}, not raised {counts['not_raised']}" in augsal("stats", "--store", store).stdout
+
+
+def test_kinds_without_a_value_are_the_usual_ones():
+    usual = (Contrast(1.1), Brightness(-0.1))
+    values = {"brightness": "0.2"}
+    found = parse_edits("contrast,brightness,color=red:0.3", "--kinds", values, usual=usual)
+    assert found == [Contrast(1.1), Brightness(0.2), Color("red", 0.3)]
+    assert parse_edits("color", usual=usual) == [Color()]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -86,6 +105,9 @@ def test_generate_predicts_the_maps_of_images_that_have_none(tmp_path, sd1_folde
         (["--color", "mauve:0.3"], "`color` must be among"),
         (["--kinds", "contrast,contrast=1.5"], "names 'contrast' twice"),
         (["--kinds", "contrast=1.5", "--contrast", "1.2"], "name two values"),
+        (["--raise-saliency", "always"], "--raise-saliency must be first or most, got 'always'"),
+        (["--margin", "0.1"], "--predictor and --margin go with --raise-saliency"),
+        (["--raise-saliency", "first", "--margin", "-1"], "--margin must be"),
         (["--kinds", ""], "--kinds must name an edit"),
         (["--kinds", "no_module_here:blur"], "there is no module 'no_module_here'"),
         (["--device", "tpu-9"], "--device: `device`"),

@@ -1,16 +1,21 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from helpers.brightest import Brightest
 from helpers.datasets import write_folder
+from helpers.records import EDITS, edited, key_of, picture
 
 from augsal_transforms import Brightness, EditStore, SaliencyDiffusionAugment, SaliencyGate
 from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.editor.results import Trial
 from augsal_transforms.generate.estimate import estimate
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.store.identity import predictor_fingerprint
 from augsal_transforms.store.maintenance import damaged_records, statistics
+from augsal_transforms.store.metadata import check_metadata
+from augsal_transforms.store.records import decode, encode
 
 
 @pytest.fixture
@@ -73,6 +78,26 @@ def test_edits_of_other_gates_and_of_none_are_other_edits(bundled, files, tmp_pa
     other.predictor.fingerprint = "another"
     again = Generation(bundled, plain.store, files, (Brightness(0.1),), saliency_gate=other)
     assert estimate(again, files.names).edits == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rise", "high"),
+        ("rise", 1e400),
+        ("tried", {}),
+        ("tried", [{"kind": "color"}]),
+        ("tried", [{"kind": "color", "color": "red", "alpha": 0.3, "strength": 2, "rise": 0.1}]),
+        ("tried", [{"kind": "<b>", "color": "", "alpha": 0.3, "strength": 1, "rise": 0.1}]),
+    ],
+)
+def test_a_stranger_s_record_of_what_was_tried_is_checked(field, value):
+    original = picture()
+    result = replace(edited(original, EDITS[0]), rise=0.1, tried=(Trial("contrast", "", 1.5, 0.5, 0.1),))
+    stored = decode(encode(key_of(original, EDITS[0]), original, result))
+    assert stored.onto(original).tried == result.tried
+    with pytest.raises(ValueError, match=f"`{field}` of a record"):
+        check_metadata({**stored.metadata, field: value})
 
 
 def test_a_predictor_s_fingerprint_follows_its_weights_and_numbers(predictor):
