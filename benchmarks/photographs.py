@@ -87,16 +87,15 @@ def train(preparation: Preparation, variants: list[PhotographVariant], options: 
 
 
 def report(variants: list[PhotographVariant], options: argparse.Namespace) -> None:
-    """Print the table of the finished trials and draw their figure."""
-    baselines = [find_variant(variant.compared_with) for variant in variants]
-    rows = dict[int, dict[str, dict[str, Comparison]]]()
+    """Print the table of the variants of which all seeds are finished, and draw their figure."""
+    seeds, rows = set(range(options.seeds)), dict[int, dict[str, dict[str, Comparison]]]()
     for size in options.sizes:
         trials, _ = trials_of(size, options)
-        pairs = [(variant.name, trials.read(variant), trials.read(baseline)) for variant, baseline in
-                 zip(variants, baselines, strict=True)]  # fmt: skip
-        rows[size] = {name: compare(scores, others) for name, scores, others in pairs if scores.keys() & others.keys()}
+        pairs = {v.name: (trials.read(v), trials.read(find_variant(v.compared_with))) for v in variants}
+        finished = {name: pair for name, pair in pairs.items() if all(seeds <= scores.keys() for scores in pair)}
+        rows[size] = {name: compare(*pair) for name, pair in finished.items()}
     if not any(rows.values()):
-        print("No trial is finished together with the one that it is compared with. Run without --table first.")
+        print("No variant is finished together with the one that it is compared with. Run without --table first.")
         return
     print_table(rows)
     draw_figure(rows, options.runs / "photographs.png")

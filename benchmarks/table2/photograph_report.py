@@ -39,7 +39,8 @@ def title(name: str) -> str:
 def difference_text(comparison: Comparison) -> str:
     """Difference with its 95 % interval, p after Holm's correction, and the smallest difference that would show."""
     c = comparison
-    text = f"{c.difference:+.4f} ± {c.ci95:.4f}, p = {c.p_holm:.2g}".replace("-", "−", 1)
+    difference = f"{c.difference:+.4f}".replace("-", "−")
+    text = f"{difference} ± {c.ci95:.4f}, p = {c.p_holm:.2g}"
     return f"{f'**{text}**' if c.p_holm < 0.05 else text} ({c.smallest:.4f})"
 
 
@@ -64,7 +65,7 @@ def draw_figure(rows: Rows, path: Path) -> None:
                 xerr=[c.ci95 if c.seeds > 1 else 0 for c in found.values()],
                 fmt=marker, color=color, markersize=4, capsize=2, label=f"{size} photographs",
             )  # fmt: skip
-        axis.locator_params(axis="x", nbins=4)
+        axis.locator_params(axis="x", nbins=3)
         axis.set_title(f"{METRICS[metric].title}, {'more' if sign > 0 else 'less'} is better", fontsize=9)
     axes[0][0].set_yticks(range(len(names)), [title(name).replace("*", "") for name in names])
     axes[0][0].set_ylim(len(names) - 0.5, -0.5)  # the first on top
