@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from augsal_transforms.editor.edits import Brightness, Color, Contrast
     from augsal_transforms.editor.results import EditedImage
     from augsal_transforms.editor.saliency_gate import SaliencyGate
-    from augsal_transforms.losses import AugmentedSaliencyLoss, MaskedEditingLoss, SaliencyLoss
+    from augsal_transforms.losses import AugmentedSaliencyLoss, GazeChangeLoss, MaskedEditingLoss, SaliencyLoss
     from augsal_transforms.readouts.predictor import SaliencyPredictor
     from augsal_transforms.store.store import EditStore
     from augsal_transforms.transform import SaliencyDiffusionAugment
@@ -30,6 +30,7 @@ __all__ = [
     "EditMask",
     "EditStore",
     "EditedImage",
+    "GazeChangeLoss",
     "MaskedEditingLoss",
     "SaliencyDiffusionAugment",
     "SaliencyEditor",
@@ -55,6 +56,7 @@ _HOMES = {
     "Contrast": "editor.edits",
     "EditedImage": "editor.results",
     "AugmentedSaliencyLoss": "losses",
+    "GazeChangeLoss": "losses",
     "MaskedEditingLoss": "losses",
     "SaliencyLoss": "losses",
     "SaliencyPredictor": "readouts.predictor",
