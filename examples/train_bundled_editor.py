@@ -12,6 +12,7 @@ scenes, and a card is written. Checkpoints are kept in ``--runs``: the same comm
 from __future__ import annotations
 
 import argparse
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -74,7 +75,8 @@ def train(options: argparse.Namespace) -> None:
     images = [scene.image for scene in held_out]
     if crops is not None:
         whole = crops[::CROPS][: len(images)]
-        images = [image for pair in zip(images, whole, strict=False) for image in pair]
+        pairs = zip_longest(images, whole)  # in turn: the gain is measured on the first
+        images = [image for pair in pairs for image in pair if image is not None]
     editor = SaliencyEditor.from_pretrained(str(options.out), calibration=Calibration.published())
     calibrate(editor, images).save(options.out, options.out)
     where = f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else torch.cuda.get_device_name()
