@@ -160,6 +160,6 @@ class Color(Edit):
 
 
 DEFAULT_EDITS = (Contrast(), Brightness(), Color())
-# The candidates of a `SaliencyGate` where none are named. On 16 photographs, mild red and yellow raised the gaze of two
-# judges by 4 to 13 %; darker and flatter regions did not raise it (`benchmarks/raised_saliency.py`).
+# The candidates of a `SaliencyGate` where none are named. On 16 tuning photographs, mild red and yellow raised the gaze
+# of two judges by 4 to 13 %; darker and flatter regions did not raise it (`benchmarks/raised_saliency.py`).
 MILD_EDITS = (Contrast((1.1, 1.5)), Brightness((0.03, 0.15)), Color(("red", "yellow"), (0.2, 0.4)))

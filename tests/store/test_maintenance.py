@@ -53,6 +53,7 @@ def test_an_empty_store_has_statistics(tmp_path):
     assert statistics(EditStore(tmp_path / "empty")) == {
         **{"edits": 0, "images": 0, "bytes": 0, "strength": None},
         **{"kinds": {}, "words": {}, "bound_by": {}},
+        **{"raised": 0, "rise": None, "not_raised": 0},
     }
 
 
