@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import augsal_transforms
 from augsal_transforms import SaliencyPredictor
 from augsal_transforms.cli import app
+from augsal_transforms.data.layouts import LAYOUTS
 
 
 @pytest.fixture
@@ -144,7 +145,8 @@ def test_the_version_is_that_of_the_distribution():
 
 
 def test_help_lists_what_the_package_knows_and_shows_the_names_of_extras():
-    assert "auto, or one of salicon, mit1003, cat2000, plain" in " ".join(augsal("check-data", "--help").output.split())
+    layouts = f"auto, or one of {', '.join(LAYOUTS)}"
+    assert layouts in " ".join(augsal("check-data", "--help").output.split())
     assert "salicon, tuebingen, mit_matlab, augsal" in " ".join(augsal("evaluate", "--help").output.split())
     shown = " ".join(augsal("generate", "--help").output.split())
     assert "(the extra [ray])" in shown
@@ -156,7 +158,7 @@ def test_json_is_a_flag_of_every_command_and_editor_and_device_have_one_default(
     group = typer.main.get_command(app)
     options = {option.name: option for option in group.commands[command.replace("_", "-")].params}
     assert options["as_json"].is_flag
-    if command != "doctor":  # there it is a model that must be there
+    if command not in ("doctor", "gallery"):  # there it is a model that must be there, or one beside the store
         assert "editor" not in options or options["editor"].default == "sd-v1-5"
     assert "device" not in options or options["device"].default == "auto"
 

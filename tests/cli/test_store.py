@@ -106,7 +106,7 @@ def test_kinds_without_a_value_are_the_usual_ones():
         (["--kinds", "contrast,contrast=1.5"], "names 'contrast' twice"),
         (["--kinds", "contrast=1.5", "--contrast", "1.2"], "name two values"),
         (["--raise-saliency", "always"], "--raise-saliency must be first or most, got 'always'"),
-        (["--margin", "0.1"], "--predictor and --margin go with --raise-saliency"),
+        (["--margin", "0.1"], "--margin goes with --raise-saliency"),
         (["--raise-saliency", "first", "--margin", "-1"], "--margin must be"),
         (["--kinds", ""], "--kinds must name an edit"),
         (["--kinds", "no_module_here:blur"], "there is no module 'no_module_here'"),

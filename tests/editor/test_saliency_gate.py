@@ -115,7 +115,7 @@ def test_a_gate_needs_a_candidate_for_each_image_and_must_be_one(bundled, analys
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"predictor": None}, TypeError, "`predictor` must have a method `predict`"),
+        ({"predictor": None}, TypeError, "`predictor` must have a method `predict"),
         ({"choose": "best"}, ValueError, "`choose` must be 'first' or 'most'"),
         ({"margin": -0.1}, ValueError, "`margin` must be 0 or more"),
         ({"margin": math.nan}, ValueError, "`margin` must be 0 or more"),
