@@ -21,7 +21,7 @@ def edited_set():
         return torch.rand(shape, generator=generator).half()
 
     features = [draw(12, channels, side, side) for channels, side in zip(TAPS.values(), (8, 4, 2, 1), strict=True)]
-    densities, edit_masks = draw(12, 1, 32, 32) + 0.1, draw(8, 1, 32, 32)
+    densities, edit_masks = 0.4 * draw(12, 1, 32, 32) + 0.05, draw(8, 1, 32, 32)
     edit_masks[:, :, 16:] = 0
     densities[4:, :, :16] *= 2  # every edit draws gaze to the upper half
     maps = draw(4, 1, 32, 32), densities, draw(12, 1, 32, 32), edit_masks
