@@ -49,7 +49,7 @@ class Row(NamedTuple):
         panels: Image, saliency map, image with the edit mask, and edited image.
         caption: The caption, or "".
         word: The word whose region was edited, or "".
-        edit: What was done, in words.
+        edit: The edit, in words.
     """
 
     panels: list[PIL.Image.Image]
@@ -176,7 +176,7 @@ def _find_added(sample: Any) -> Mapping[str, Any] | None:
 
 
 def _say(added: Mapping[str, Any]) -> str:
-    """What was done to a sample, in words."""
+    """The edit of a sample, in words."""
     told = "map predicted; " if added.get("is_predicted", False) else ""
     if not added.get("is_edited", True):
         return f"{told}not edited"

@@ -24,7 +24,7 @@ FigureFile = Annotated[Path, typer.Option(help="The figure: .png, .pdf or .svg."
 Caption = Annotated[str, typer.Option(help="The image's caption.")]
 MapFile = Annotated[Path | None, typer.Option(help="Its saliency map, of any size; brighter is more salient.")]
 Predictor = Annotated[
-    str | None, typer.Option(help="In place of a map: what predicts one: photographs, bundled, or a folder.")
+    str | None, typer.Option(help="Predictor of the map, in place of a file: photographs, bundled, or a folder.")
 ]
 
 

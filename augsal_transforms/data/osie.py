@@ -130,7 +130,7 @@ def _elements(values: Any) -> list[Any]:
 
 
 def _describe(entry: Any, field: str = "") -> str:
-    """What was found in the place of a struct or a field, to end a message."""
+    """Describe the value that stands in the place of a struct or a field, to end a message."""
     fields = getattr(entry, "_fieldnames", None)
     if fields is None:
         return f"is of type {type(entry).__name__}"

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, and the table of it."""
+"""The problems of a data set, and the file that lists them."""
 
 from __future__ import annotations
 

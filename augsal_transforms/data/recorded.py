@@ -66,7 +66,7 @@ def place_fixations(recorded: Recorded, size: Size, *, frame: str = "refuse", na
     Args:
         recorded: The fixations and their frame.
         size: (H, W) of the image.
-        frame: What is done where the frame has another size than the image: ``"refuse"``, or ``"scale"`` for images
+        frame: Treatment of a frame of another size than the image: ``"refuse"``, or ``"scale"`` for images
             that were resized after the recording, which scales the points with the frame.
         name: The image's name in an error.
 

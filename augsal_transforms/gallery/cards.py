@@ -30,13 +30,13 @@ class Step:
     Attributes:
         number: Its number on the card, from 1 on.
         label: Its α, as text.
-        asked: What was asked for and what was allowed, as a sentence.
+        asked: α as asked for, and the part that was allowed, as a sentence.
         patch: The part of the picture that changed, or ``None``.
         overlay: The layer that dims what is outside of the region.
         region: M, as a picture.
         caption: The caption with the edit's word marked.
         word: That word, or "".
-        source: Where the region came from, as a sentence.
+        source: Origin of the region, a word or the saliency map, as a sentence.
         rows: The six properties.
         saliency: S′ of the edited image as a picture, or "".
         share: The share of S′ inside the region before and after, as a sentence, or "".
@@ -79,7 +79,7 @@ class Card:
         first: Index of the series that is shown first.
         further: Number of edits that are not shown.
         words: The words of the caption with C and C × S as pictures; empty without an editor.
-        outcome: How the region was found, in a sentence, or "".
+        outcome: A sentence on the choice of the region, or "".
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How a region was found (Fig. 3): C of every word, C × S, and the word that Eq. 8 selects."""
+"""The steps that find a region (Fig. 3): C of every word, C × S, and the word that Eq. 8 selects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ExplainedWord:
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a region was found.
+    """The steps that found the region of an image.
 
     Attributes:
         analysis: The analysis of the image.

@@ -30,7 +30,7 @@ def draw_explanation(explanation: Explanation, path: Path, map_title: str = "sal
     Args:
         explanation: The explanation.
         path: The figure's file: .png, .pdf or .svg.
-        map_title: What S is: a file's map or a prediction.
+        map_title: Title of S, a map from a file or a prediction.
     """
     rows = -(-len(explanation.words) // _COLUMNS)
     width = _MARGIN + _COLUMNS * (_SIDE + _GAP)

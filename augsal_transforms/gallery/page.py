@@ -23,7 +23,7 @@ def render(cards: Sequence[Card], *, source: str, notes: Sequence[str] = ()) -> 
 
     Args:
         cards: The images.
-        source: Where the edits come from, for the heading.
+        source: Name of the store or the editor of the edits, for the heading.
         notes: Sentences about what was left out.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_read))

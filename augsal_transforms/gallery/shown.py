@@ -1,4 +1,4 @@
-"""What a gallery shows of one image, read from a store or made by an editor."""
+"""The images of a gallery with their edits, read from a store or made by an editor."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ShownImage:
         saliency_map: S, (1, H, W), in [0, 1]; ``None`` where its file cannot be read.
         edits: Its edits, at least one, by kind, colour and α.
         further: Number of edits that the store has beyond these.
-        explanation: How the region was found, from an editor at hand.
+        explanation: The steps that found the region, where an editor was given; else ``None``.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ShownImage:
 
 @dataclass
 class Problems:
-    """What was left out of a gallery, by its cause; ``elsewhere`` is no failure.
+    """Images and records that a gallery leaves out, by cause; ``elsewhere`` is no failure.
 
     Attributes:
         damaged: Records that are damaged.

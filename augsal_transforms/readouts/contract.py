@@ -1,4 +1,4 @@
-"""What a predictor of saliency is, wherever one is taken: anything with ``predict``. Its maps are checked."""
+"""The interface of a saliency predictor, one method ``predict``, and the check of the maps that it returns."""
 
 from __future__ import annotations
 
