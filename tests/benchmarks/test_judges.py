@@ -3,20 +3,9 @@
 import pytest
 import torch
 from judges import KINDS, load_judge, main
-from safetensors.torch import save_file
 from table2.classical_features import CHANNELS, classical_features
-from table2.encoders import ENCODERS
 
 from augsal_transforms.scenes.writer import write_scenes
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_file(ENCODERS["efficientnet-lite0"]().state_dict(), path)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ from hashlib import sha256
 import pytest
 import torch
 from photographs import main
-from safetensors.torch import save_file
-from table2.encoders import ENCODERS
 from table2.frozen import FrozenHead
 from table2.photograph_edits import edit_pixels, rises
 from table2.photograph_trial import Batch, EditFeatures, TrainingFeatures, batch_loss
@@ -24,15 +22,6 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photographs") / "scenes"
     write_scenes(folder, count=8, split="train", seed=5)
     return folder
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("encoder") / "encoder.safetensors"
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_file(ENCODERS["efficientnet-lite0"]().state_dict(), path)
-    return path
 
 
 def test_parts_follow_each_other_in_the_order_of_hashes():
