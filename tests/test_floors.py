@@ -22,6 +22,7 @@ FLOORS = (
         "metrics",
         "sample_keys",
         "lettering",
+        "progress",
     ),
     ("data", "diffusion", "pipelines"),
     ("scenes",),

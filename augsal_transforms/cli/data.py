@@ -98,6 +98,7 @@ def convert_fixations(
     split: Split = "train",
     layout: LayoutName = "auto",
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the fixations of .mat files, or of SALICON's JSON release, as .png fixation maps."""
@@ -114,7 +115,7 @@ def convert_fixations(
     check_files_in(out, names, "--out", inputs=inputs, overwrite=overwrite, is_own=is_own_map)
     _refuse_folders_of(dataset, out, names)
     make_room(out / name for name in names if overwrite)
-    failures = write_fixation_maps(fixations, out)
+    failures = write_fixation_maps(fixations, out, progress=bars(quiet, "image"))
     made = len(fixations) - len(failures)
     if as_json:
         typer.echo(json.dumps({"made": made, "failures": failures, "out": str(out)}))

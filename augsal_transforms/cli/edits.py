@@ -20,6 +20,7 @@ from augsal_transforms.cli.outputs import (
     write_picture,
 )
 from augsal_transforms.cli.preflight import check_device, check_editor
+from augsal_transforms.cli.progress import Quiet, bars
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -163,6 +164,7 @@ def calibrate(
     limit: Annotated[int, typer.Option(min=1, help="Number of images that are used, from the first on.")] = 200,
     out: Annotated[Path | None, typer.Option(help="A folder for the result.  [default: beside the model]")] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure A, γ, the gain through the whole path and the two-sigma bounds of a model on images."""
@@ -185,7 +187,8 @@ def calibrate(
     folder = out or locate_model(editor)
     check_files_in(folder, (WEIGHTS, DESCRIPTION), "--out", overwrite=overwrite)
     model = SaliencyEditor.from_pretrained(editor, device=place, calibration=Calibration.published())
-    calibration = measure(model, [to_rgb_image(read_image(path)).as_subclass(Tensor) for path in paths])
+    images = [to_rgb_image(read_image(path)).as_subclass(Tensor) for path in paths]
+    calibration = measure(model, images, progress=bars(quiet, "image"))
     _print_calibration(calibration, editor, folder, as_json)
     folder.mkdir(parents=True, exist_ok=True)
     calibration.save(folder, model.model.folder)

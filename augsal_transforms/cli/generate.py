@@ -101,10 +101,8 @@ def generate(
     Run it again to go on. Run it on each GPU or machine to share the work. Exit code 3 if images failed.
     """
     values, usual = {"contrast": contrast, "brightness": brightness, "color": color}, usual_edits(raise_saliency)
-    edits, gate = (
-        parse_edits(kinds, "--kinds", values, usual=usual),
-        check_gate(raise_saliency, predictor, margin, predict_maps),
-    )
+    edits = parse_edits(kinds, "--kinds", values, usual=usual)
+    gate = check_gate(raise_saliency, predictor, margin, predict_maps)
     _check(engine, dtype, store, device)
     if predict_maps and sigma is not None:
         raise ValueError("--sigma makes maps from fixations, and --predict-maps predicts them: give one of the two.")
@@ -115,9 +113,11 @@ def generate(
     options["compile"] = compile and not dry_run  # three images would not pay for it
     make = partial(open_generation, files, store, edits, seed, gate, **options)
     if dry_run:
-        _print_estimate(make(), names, world, as_json)
+        _print_estimate(make(), names, world, as_json, quiet)
         return
-    counts = _on_ray(make, names, actors, device) if engine == "ray" else _scan(make(), names, quiet or rank > 0)
+    with bars(quiet or rank > 0, "image")(total=len(names)) as progress:
+        fill = partial(_on_ray, actors, device) if engine == "ray" else _scan
+        counts = fill(make, names, progress.update)
     _print_counts(counts, store, as_json)
     raise typer.Exit(_exit_code(counts))
 
@@ -180,19 +180,21 @@ def open_editor(editor: str, device: str, dtype: str, batch_size: int | None, *,
     return SaliencyEditor.from_pretrained(editor, device=place, dtype=precision, config=config, compile=compile)
 
 
-def _scan(generation: Generation, names: list[str], quiet: bool) -> Counter[str]:
-    with bars(quiet, "image")(total=len(names)) as progress:
-        generation.run(names, lambda: progress.update())
+def _scan(make: Callable[[], Generation], names: list[str], finished: Callable[..., object]) -> Counter[str]:
+    generation = make()
+    generation.run(names, finished)
     return generation.counts
 
 
-def _on_ray(make: Callable[[], Generation], names: list[str], actors: int, device: str) -> Counter[str]:
+def _on_ray(
+    actors: int, device: str, make: Callable[[], Generation], names: list[str], finished: Callable[..., object]
+) -> Counter[str]:
     import torch
 
     from augsal_transforms.generate.ray import generate_on_ray
 
     gpus = 1.0 if device != "cpu" and torch.cuda.is_available() else 0.0
-    return generate_on_ray(make, names, actors=actors, gpus=gpus)
+    return generate_on_ray(make, names, actors=actors, gpus=gpus, finished=finished)
 
 
 def _list_share(
@@ -233,10 +235,10 @@ def _print_counts(counts: Counter[str], store: Path, as_json: bool) -> None:
         typer.echo(f'Next: SaliencyDiffusionAugment(store="{store}") first in your Compose')
 
 
-def _print_estimate(generation: Generation, names: list[str], world: int, as_json: bool) -> None:
+def _print_estimate(generation: Generation, names: list[str], world: int, as_json: bool, quiet: bool) -> None:
     from augsal_transforms.generate.estimate import estimate
 
-    found = estimate(generation, names)
+    found = estimate(generation, bars(quiet, "image")(names))
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augsal_transforms.cli.options import AsJson, Data, LayoutName, Overwrite, Split, Store
+from augsal_transforms.cli.options import AsJson, Data, LayoutName, Overwrite, Sigma, Split, Store
 from augsal_transforms.cli.outputs import FIGURES, check_folder, check_output
 from augsal_transforms.cli.preflight import check_library, check_mat_files
+from augsal_transforms.cli.progress import Quiet, bars
 
 if TYPE_CHECKING:
     from augsal_transforms.gaze_study.report import ShiftStudy
@@ -24,6 +25,8 @@ def stimuli(
     layout: LayoutName = "auto",
     count: Annotated[int, typer.Option(min=1, help="Number of originals.")] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the draw of originals.")] = 0,
+    sigma: Sigma = None,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Write originals of a data set and all their edits in a store as the images of a gaze study (Sec. 5.4)."""
@@ -32,9 +35,8 @@ def stimuli(
     from augsal_transforms.gaze_study.stimuli import write_stimuli
 
     check_folder(out, "--out")
-    edits = write_stimuli(
-        EditStore(store, readonly=True), open_layout(data, split, layout), out, count=count, seed=seed
-    )
+    dataset, progress = open_layout(data, split, layout, sigma), bars(quiet, "image")
+    edits = write_stimuli(EditStore(store, readonly=True), dataset, out, count=count, seed=seed, progress=progress)
     if as_json:
         typer.echo(json.dumps({"edits": edits, "out": str(out)}))
         return
@@ -50,6 +52,7 @@ def shift(
     scenes: Annotated[int, typer.Option(min=1, help="Number of scenes for --observer.")] = 50,
     plot: Annotated[Path | None, typer.Option(help="A figure of the change by α: .png, .pdf or .svg.")] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare fixations on edits and originals: paired t-test, effect size, change by α (Sec. 5.4)."""
@@ -63,7 +66,7 @@ def shift(
         check_library("matplotlib", "--plot")
     if study:
         check_mat_files((study / "fixations").glob("*"))
-    found = read_study(study) if study else _observe(scenes)
+    found = read_study(study, progress=bars(quiet, "image")) if study else _observe(scenes, quiet)
     typer.echo(found.to_json() if as_json else found.table())
     if plot:
         from augsal_transforms.gaze_study.report import draw_shift
@@ -72,8 +75,9 @@ def shift(
         typer.echo(f"{plot}", err=as_json)
 
 
-def _observe(scenes: int) -> ShiftStudy:
+def _observe(scenes: int, quiet: bool) -> ShiftStudy:
     from augsal_transforms import SaliencyEditor
     from augsal_transforms.gaze_study.synthetic import observe_study
 
-    return observe_study(SaliencyEditor.from_pretrained("bundled"), scenes=scenes)
+    editor = SaliencyEditor.from_pretrained("bundled")
+    return observe_study(editor, scenes=scenes, progress=bars(quiet, "batch"))

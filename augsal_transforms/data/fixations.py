@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -148,8 +148,15 @@ def find_fixations(files: Files, images: Mapping[str, Source]) -> Fixations:
     return Fixations({}, read_all(files.release, images))
 
 
-def write_fixation_maps(fixations: Fixations, folder: Path) -> dict[str, str]:
+def write_fixation_maps(
+    fixations: Fixations, folder: Path, *, progress: Callable[[Iterable[str]], Iterable[str]] = iter
+) -> dict[str, str]:
     """Write ``NAME.png`` for each image: 255 at fixated pixels, 0 elsewhere; how often is lost.
+
+    Args:
+        fixations: Fixations of the images.
+        folder: Folder to write to.
+        progress: Wrapper of the images' names that is iterated over, such as ``tqdm``.
 
     Returns:
         Name → reason, for the images whose fixations cannot be read.
@@ -163,7 +170,7 @@ def write_fixation_maps(fixations: Fixations, folder: Path) -> dict[str, str]:
     failures: dict[str, str] = {}
     text = PngInfo()
     text.add_text(*_SIGNATURE)
-    for name in fixations:
+    for name in progress(fixations):
         try:
             recorded = fixations.recorded(name)
         except ValueError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +17,19 @@ from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.passes import decode_residual, denoise
 from augsal_transforms.photometry import to_unit_range, weighted_mean
 
+Progress = Callable[[Sequence[Any]], Iterable[Any]]
 PROBE = 0.2  # size of a probe, in units of RGB in [−1, 1]: a tenth of full scale
 
 
 @torch.no_grad()
-def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: int = 0, probes: int = 16) -> Calibration:
+def calibrate(
+    editor: SaliencyEditor,
+    images: list[Tensor] | Tensor,
+    *,
+    seed: int = 0,
+    probes: int = 16,
+    progress: Progress = iter,
+) -> Calibration:
     """Measure A, b, A⁺ with its gain, γ and the two-sigma bounds of a model on these images.
 
     Args:
@@ -27,6 +37,7 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         images: At least 32 images, better 200, each (3, H, W), uint8 or float in [0, 1].
         seed: Seed of the colour jitter and of the areas of interest.
         probes: Number of images that the gain is measured on, at least 1.
+        progress: Wrapper of the images that is iterated over, three times in all, such as ``tqdm``.
 
     Returns:
         The calibration; ``calibration.save(folder, model_folder)`` writes it.
@@ -43,8 +54,8 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         raise ValueError(f"`probes` must be 1 or more, got {probes!r}.")
     if len(images) < 32:
         raise ValueError(f"`images` must be 32 or more to calibrate on, 200 are better, got {len(images)}.")
-    std = _positive_std(images, seed)
-    decoder, intercept, explained = fit_decoder(*_cells(editor, images, seed))
+    std = _positive_std(progress(images), seed)
+    decoder, intercept, explained = fit_decoder(*_cells(editor, progress(images), seed))
     if not explained >= 0.6:
         raise ValueError(
             f"The decoder is not nearly linear on these images: R² = {explained:.2f}, needed 0.60. "
@@ -59,14 +70,14 @@ def calibrate(editor: SaliencyEditor, images: list[Tensor] | Tensor, *, seed: in
         source=f"{len(images)} images, R² = {explained:.3f}; gain at {editor.config.steps} step(s), "
         f"τ = {editor.config.noise_level:g}, w = {editor.config.guidance:g}",
     ).to(editor.model.device)
-    gain = measure_gain(replace(editor, calibration=calibration), images[:probes])
+    gain = measure_gain(replace(editor, calibration=calibration), images[:probes], progress)
     corrected = correct_gain(calibration.pseudo_inverse.cpu(), gain.cpu())  # in float64, which MPS does not have
     return replace(calibration, pseudo_inverse=corrected.to(editor.model.device))
 
 
-def _positive_std(images: list[Tensor], seed: int) -> Tensor:
+def _positive_std(images: Iterable[Tensor], seed: int) -> Tensor:
     """``measure_std``; a property that never varies is an error, because no edit would be allowed to move it."""
-    std = measure_std([to_unit_range(image) for image in images], seed=seed)
+    std = measure_std(map(to_unit_range, images), seed=seed)
     if not bool((std > 1e-4).all()):  # of a constant, rounding leaves about 1e-8
         raise ValueError(
             f"`images` must differ in brightness, colour and contrast, got standard deviations of {std.tolist()}: "
@@ -75,7 +86,7 @@ def _positive_std(images: list[Tensor], seed: int) -> Tensor:
     return std
 
 
-def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Tensor, Tensor]:
+def _cells(editor: SaliencyEditor, images: Iterable[Tensor], seed: int) -> tuple[Tensor, Tensor]:
     """One row per latent cell: its latent (N, 4) and its mean decoded RGB in [−1, 1] (N, 3)."""
     model, generator = editor.model, torch.Generator().manual_seed(seed)
     latents, colors = [], []
@@ -94,7 +105,7 @@ def _cells(editor: SaliencyEditor, images: list[Tensor], seed: int) -> tuple[Ten
 
 
 @torch.no_grad()
-def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
+def measure_gain(editor: SaliencyEditor, images: list[Tensor], progress: Progress = iter) -> Tensor:
     """G, (3, 3): the change of decoded RGB per unit of each channel that is added along A⁺.
 
     The path measured is edit, target pass and decoder, in the core of a central region, because the target pass
@@ -103,6 +114,7 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
     Args:
         editor: The editor to measure.
         images: At least one image, each (3, H, W), uint8 or float in [0, 1].
+        progress: Wrapper of the images' analyses that is iterated over, such as ``tqdm``.
 
     Raises:
         ValueError: If the editor's ``threshold`` leaves no core.
@@ -114,18 +126,17 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor]) -> Tensor:
             f"`threshold` must leave pixels with an edit mask above 0.9 to measure on, got {editor.config.threshold}. "
             "Calibrate with the default `EditConfig()`."
         )
-    rows = []
-    for channel in editor.calibration.pseudo_inverse:
-        out = torch.zeros(3, device=channel.device)
-        for analysis in analyses:
-            core = (analysis.edit_mask > 0.9).float()[None]
+    channels = editor.calibration.pseudo_inverse
+    gain = torch.zeros(3, 3, device=channels.device)
+    for analysis in progress(analyses):
+        core = (analysis.edit_mask > 0.9).float()[None]
+        for channel, row in zip(channels, gain, strict=True):
             for sign in (-1, 1):
                 edited_latent = analysis.latent + analysis.latent_mask * (sign * PROBE * channel)[:, None, None]
                 output = denoise(model, editor.config, [analysis], edited_latent, model.empty_token, [0.0])
                 change = analysis.source.letterbox.restore(decode_residual(model, [analysis], output)[0])
-                out += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
-        rows.append(out / (2 * len(analyses)))
-    return torch.stack(rows)
+                row += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
+    return gain / (2 * len(analyses))
 
 
 def _central_blob(height: int, width: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from kornia.color import rgb_to_grayscale
@@ -75,11 +76,11 @@ def _in_float64(values: Tensor) -> Tensor:
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
-def measure_std(images: list[Tensor], *, areas: int = 5, seed: int = 0) -> Tensor:
+def measure_std(images: Iterable[Tensor], *, areas: int = 5, seed: int = 0) -> Tensor:
     """Standard deviation of each property over random areas of original images (Sec. 4.2).
 
     Args:
-        images: A list of (3, H, W), RGB in [0, 1].
+        images: (3, H, W) each, RGB in [0, 1].
         areas: Number of random boxes per image, with sides between a fifth and two thirds of the image's.
         seed: Seed of the boxes.
 

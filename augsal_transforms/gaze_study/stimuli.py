@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import PIL.Image
@@ -26,7 +25,15 @@ METADATA = ("strength", "color", "word", "bound_by")  # columns beside those tha
 Row = dict[str, object]
 
 
-def write_stimuli(store: EditStore, dataset: SaliencyFolder, folder: Path, *, count: int = 50, seed: int = 0) -> int:
+def write_stimuli(
+    store: EditStore,
+    dataset: SaliencyFolder,
+    folder: Path,
+    *,
+    count: int = 50,
+    seed: int = 0,
+    progress: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> int:
     """Write ``images``, ``masks`` and ``edits.csv`` for images drawn from those whose edits the store holds.
 
     All edits of an image are written: fill a store for the study alone, with the α that are to be shown. All images
@@ -41,6 +48,7 @@ def write_stimuli(store: EditStore, dataset: SaliencyFolder, folder: Path, *, co
         folder: Folder of the study, which is made.
         count: Number of originals; fewer are written if the store has edits of fewer.
         seed: Seed of the draw of originals.
+        progress: Wrapper of the originals' numbers that is iterated over, such as ``tqdm``.
 
     Returns:
         Number of edits written.
@@ -58,7 +66,9 @@ def write_stimuli(store: EditStore, dataset: SaliencyFolder, folder: Path, *, co
     _refuse_equal_names(names)
     random.Random(seed).shuffle(names)
     written = (rows for name in names if (rows := list(_write_image(store, dataset.images[name], name, folder))))
-    rows = [row for of_image in islice(written, count) for row in of_image]
+    rows = list[Row]()
+    for _ in progress(range(min(count, len(names)))):
+        rows += next(written, [])
     if not rows:
         raise ValueError(f"{store} holds no edit of the {len(names)} images; `augsal generate` fills it.")
     table = io.StringIO(newline="")

@@ -15,9 +15,9 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,11 +102,15 @@ def _image_name(cell: str, place: str) -> str:
     return to_name(cell)
 
 
-def read_study(folder: Path) -> ShiftStudy:
+def read_study(folder: Path, *, progress: Callable[[Collection[Any]], Iterable[Any]] = iter) -> ShiftStudy:
     """Compare the gaze of people on edited images and on their originals.
 
     The fixations of all viewers of an image are taken together. Those outside the image, or without coordinates, are
     left out and counted. Images without fixations stay in the study as undefined.
+
+    Args:
+        folder: Folder of the study.
+        progress: Wrapper of the masks, then of the images, that is iterated over, such as ``tqdm``.
 
     Raises:
         FileNotFoundError: If ``edits.csv``, a mask, or all fixations are missing.
@@ -114,11 +118,11 @@ def read_study(folder: Path) -> ShiftStudy:
             mask.
     """
     edits = read_edit_table(folder)
-    masks = {edit.edit: _read_mask(edit.mask) for edit in edits}
+    masks = {edit.edit: _read_mask(edit.mask) for edit in progress(edits)}
     frames = _frames(edits, {name: (mask.shape[-2], mask.shape[-1]) for name, mask in masks.items()})
     fixations = _find_fixations(folder, frames)
     gaze, outside = {}, 0
-    for name, frame in frames.items():
+    for name, frame in progress(frames.items()):
         placed = _place(fixations, name, frame)
         gaze[name], outside = count_fixations(placed.points, frame), outside + placed.left_out
     changes = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count as integers
 from itertools import islice
@@ -19,6 +19,7 @@ from augsal_transforms.scenes.scenes import Scene, SceneObject, render_scene
 
 SERIES = 2024  # held out: nothing was trained or tuned on it
 BRIGHTNESS, CONTRAST, COLOR = (0.05, 0.15, 0.25), (1.2, 1.5, 1.8), (0.3, 0.55, 0.8)
+EDITS = len(BRIGHTNESS) + len(CONTRAST) + len(COLOR)  # of a scene
 Judge = Callable[[Tensor, int], Tensor]
 
 
@@ -83,27 +84,44 @@ def gaze_rises(
     return gaze_changes(before, [judge(image, n // each) for n, image in enumerate(edited)], regions)
 
 
-def observe_study(editor: SaliencyEditor, *, scenes: int = 50, series: int = SERIES) -> ShiftStudy:
+def observe_study(
+    editor: SaliencyEditor,
+    *,
+    scenes: int = 50,
+    series: int = SERIES,
+    progress: Callable[[Sequence[int]], Iterable[int]] = iter,
+) -> ShiftStudy:
     """Run the study of Sec. 5.4 with the synthetic observer on edits of procedural scenes.
 
     Args:
         editor: An editor that was trained on scenes, such as ``"bundled"``.
         scenes: Number of scenes with an object under the peak; those with an empty region are then left out.
         series: Series of the scenes.
+        progress: Wrapper of the batches' numbers that is iterated over, such as ``tqdm``.
     """
     rendered = (ObservedScene.render(index, series) for index in integers())
-    pairs = analyse_scenes(editor, list(islice((s for s in rendered if s.peak is not None), scenes)))
+    wanted = islice((scene for scene in rendered if scene.peak is not None), scenes)
+    changes, size = list[GazeChange](), editor.config.batch_size
+    for _ in progress(range(-(-scenes // size))):
+        changes += _observe_batch(editor, list(islice(wanted, size)), len(changes) // EDITS)
+    return ShiftStudy(source="synthetic observer, which is no person", changes=tuple(changes))
+
+
+def _observe_batch(editor: SaliencyEditor, samples: list[ObservedScene], first: int) -> list[GazeChange]:
+    """The changes of gaze by all edits of some scenes, which are numbered from ``first`` on."""
+    pairs = analyse_scenes(editor, samples)
     analyses, shown = [a for _, a in pairs], [s.scene for s, _ in pairs]
-    edits = [edits_of_scene(number) for number in range(len(pairs))]
+    edits = [edits_of_scene(first + n) for n in range(len(pairs))]
+    if not pairs:
+        return []
 
     def observer(image: Tensor, number: int) -> Tensor:
         return fixation_density(image, shown[number].objects)
 
     edited = [result.image for result in editor.apply(analyses, edits)]
     rises = gaze_rises(observer, [s.image for s in shown], edited, [a.edit_mask for a in analyses])
-    changes = [
-        GazeChange(f"scene {number}", edit.kind, edit.alpha_value, change)
+    return [
+        GazeChange(f"scene {first + number}", edit.kind, edit.alpha_value, change)
         for number, row in enumerate(rises.tolist())
         for edit, change in zip(edits[number], row, strict=True)
     ]
-    return ShiftStudy(source="synthetic observer, which is no person", changes=tuple(changes))

@@ -13,7 +13,12 @@ IMAGES = 64  # in a block, the unit of work of an actor
 
 
 def generate_on_ray(
-    make: Callable[[], Generation], names: Sequence[str], *, actors: int, gpus: float = 0.0
+    make: Callable[[], Generation],
+    names: Sequence[str],
+    *,
+    actors: int,
+    gpus: float = 0.0,
+    finished: Callable[[int], object] = lambda images: None,
 ) -> Counter[str]:
     """Make the edits of these images on several actors; returns the sum of their ``Generation.counts``.
 
@@ -24,6 +29,7 @@ def generate_on_ray(
         names: Names of images.
         actors: Number of actors, 1 or more.
         gpus: Number of GPUs of each actor.
+        finished: Callback, called with the number of images of each block that is done.
 
     Raises:
         ImportError: If Ray is not installed.
@@ -44,7 +50,8 @@ def generate_on_ray(
         def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
             self.generation.counts.clear()
             self.generation.run([bytes(name).decode("utf-8", "surrogatepass") for name in batch["name"]])
-            return {"cause": list(self.generation.counts), "count": list(self.generation.counts.values())}
+            counts = {"images": len(batch["name"]), **self.generation.counts}
+            return {"cause": list(counts), "count": list(counts.values())}
 
     blocks = max(actors, -(-len(names) // IMAGES))
     # Bytes: a file name need not be UTF-8, a string of Ray's must.
@@ -52,6 +59,10 @@ def generate_on_ray(
     dataset = ray.data.from_items(rows, override_num_blocks=blocks)
     pool = ray.data.ActorPoolStrategy(size=actors)
     counts: Counter[str] = Counter()
-    for row in dataset.map_batches(Filler, batch_size=None, compute=pool, num_gpus=gpus).take_all():
-        counts[row["cause"]] += row["count"]
+    ray.data.DataContext.get_current().enable_progress_bars = False  # ours counts images
+    for row in dataset.map_batches(Filler, batch_size=None, compute=pool, num_gpus=gpus).iter_rows():
+        if row["cause"] == "images":
+            finished(row["count"])
+        else:
+            counts[row["cause"]] += row["count"]
     return counts

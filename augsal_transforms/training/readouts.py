@@ -20,12 +20,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.files import write_file
 from augsal_transforms.losses import MaskedEditingLoss, ReadoutLoss, SaliencyLoss
 from augsal_transforms.photometry import photometric_properties, to_unit_range
+from augsal_transforms.progress import bars
 from augsal_transforms.randomness import keyed_generator
 from augsal_transforms.readouts.features import decoder_features
 from augsal_transforms.readouts.predictor import SaliencyPredictor
@@ -109,8 +109,8 @@ class ReadoutTraining:
             num_workers=self.config.workers,
             generator=torch.Generator(),  # without it the loader draws from torch's global generator
         )
-        disable = True if quiet or self.rank > 0 else None  # None: silent where stderr is no terminal
-        progress = tqdm(loader, initial=self.step, total=self.config.steps, desc="readouts", disable=disable)
+        steps = bars(quiet or self.rank > 0, "step", "readouts")
+        progress = steps(loader, initial=self.step, total=self.config.steps)
         for batch in progress:
             started = time.perf_counter()
             terms = self.losses(batch)

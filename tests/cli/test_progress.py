@@ -15,7 +15,10 @@ from augsal_transforms.cli.store import stats, verify
 from augsal_transforms.scenes.writer import write_scenes
 
 RECORDS = Path(__file__).parents[1] / "store" / "store_schema_1"
-WITH_BARS = "scenes check-data generate verify stats pack train-readouts evaluate"
+WITH_BARS = (
+    "scenes check-data convert-fixations generate gallery verify stats pack "
+    "train-readouts calibrate evaluate stimuli shift"
+)
 
 
 class Terminal(io.StringIO):
