@@ -27,9 +27,10 @@ def keyed_generator(*keys: object) -> torch.Generator:
 
 def pixel_hash(image: Tensor) -> str:
     """SHA-256 of an image's pixels, type and shape, as 64 hexadecimal digits."""
-    pixels = image.detach().cpu().contiguous()
+    pixels = image.detach().cpu()
     digest = hashlib.sha256(f"{tuple(pixels.shape)}{pixels.dtype}".encode())
-    digest.update(pixels.view(torch.uint8).numpy().data)
+    is_bytes = pixels.dtype == torch.uint8  # NumPy puts the channels of a decoded image first in half of torch's time
+    digest.update(np.ascontiguousarray(pixels.numpy() if is_bytes else pixels.contiguous().view(torch.uint8).numpy()))
     return digest.hexdigest()
 
 

@@ -36,7 +36,7 @@ class StoredEdit:
     Attributes:
         metadata: The record's JSON: the key's fields and the metadata of the edit.
         region: M, (1, h, w).
-        difference: Edited minus original, modulo 256, in the rectangle, (3, h, w) uint8.
+        difference: Edited minus original, modulo 256, in the rectangle, (3, h, w) uint8; 0 where the mask is 0.
         edit_mask: The mask in the rectangle, (h, w) uint8.
     """
 
@@ -71,12 +71,13 @@ class StoredEdit:
             )
         window = (..., slice(top, top + height), slice(left, left + width))
         inside, difference = self.edit_mask.to(plain.device), self.difference.to(plain.device)
-        changed = to_bytes(plain[window]) + difference  # uint8 arithmetic is modulo 256
-        if plain.is_floating_point():
-            changed = changed.to(plain.dtype) / 255
         edited, mask = plain.clone(), torch.zeros(1, *plain.shape[-2:], device=plain.device)
-        edited[window] = torch.where(inside > 0, changed, plain[window])
-        mask[window] = inside.float() / 255
+        if plain.is_floating_point():
+            changed = (to_bytes(plain[window]) + difference).to(plain.dtype) / 255
+            edited[window] = torch.where(inside > 0, changed, plain[window])
+        else:
+            edited[window] += difference  # 0 outside the mask; uint8 arithmetic is modulo 256
+        torch.div(inside, 255, out=mask[0, window[1], window[2]])
         metadata = {name: self.metadata[name] for name in RESULT_FIELDS}
         tried = tuple(Trial(**trial) for trial in self.metadata.get("tried", ()))
         return EditedImage(

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from augsal_transforms.store.metadata import MAX_SIDE
 
+_NO_CHANGE = 0x00808080  # a pixel of the WebP outside the mask: alpha 0, differences 0
+
 
 def bounding_box(mask: Tensor) -> tuple[int, int, int, int]:
     """Top, left, height and width of the part of a mask (H, W) that is above zero; zeros where nothing is."""
@@ -42,7 +44,7 @@ def to_webp(difference: Tensor, edit_mask: Tensor) -> bytes:
 
 
 def from_webp(data: bytes, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Difference (3, h, w) and mask (h, w), both uint8.
+    """Difference (3, h, w), 0 where the mask is, and mask (h, w), both uint8.
 
     Raises:
         ValueError: If the data is not one lossless WebP of this size. That is found out before it is decoded.
@@ -56,16 +58,20 @@ def from_webp(data: bytes, height: int, width: int) -> tuple[Tensor, Tensor]:
     try:
         with PIL.Image.open(io.BytesIO(data), formats=("WEBP",)) as picture:
             # A mask that is 255 everywhere may come back as no alpha at all.
-            pixels = np.asarray(picture if picture.mode == "RGBA" else picture.convert("RGBA"))
+            rectangle = picture if picture.mode == "RGBA" else picture.convert("RGBA")
+            pixels, colors = np.asarray(rectangle), np.asarray(rectangle.convert("RGB"))
     except Exception as error:  # whatever a decoder raises
         if isinstance(error, MemoryError):
             raise
         raise ValueError("The picture cannot be decoded.") from error
     if pixels.shape != (height, width, 4):
         raise ValueError("The picture has another size than its header says.")
-    planes = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-    planes[:3] -= 128
-    return planes[:3], planes[3]
+    edit_mask, difference = pixels[..., 3].copy(), colors ^ 128
+    whole = pixels.view("<u4")
+    if np.count_nonzero(whole < 1 << 24) != np.count_nonzero(whole == _NO_CHANGE):  # a stranger's record
+        difference[edit_mask == 0] = 0
+    # (h, w, 3) in memory, as decoders give photographs: one is added to the other row by row.
+    return torch.from_numpy(difference).permute(2, 0, 1), torch.from_numpy(edit_mask)
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
