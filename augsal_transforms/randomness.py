@@ -30,7 +30,8 @@ def pixel_hash(image: Tensor) -> str:
     pixels = image.detach().cpu()
     digest = hashlib.sha256(f"{tuple(pixels.shape)}{pixels.dtype}".encode())
     is_bytes = pixels.dtype == torch.uint8  # NumPy puts the channels of a decoded image first in half of torch's time
-    digest.update(np.ascontiguousarray(pixels.numpy() if is_bytes else pixels.contiguous().view(torch.uint8).numpy()))
+    plain = np.ascontiguousarray(pixels.numpy() if is_bytes else pixels.contiguous().view(torch.uint8).numpy())
+    digest.update(plain.data)
     return digest.hexdigest()
 
 

@@ -46,7 +46,12 @@ def _register(name: str, map_type: type[tv_tensors.Mask]) -> None:
             kwargs["antialias"] = True
         if kwargs.get("fill") is not None:
             kwargs["fill"] = 0  # outside the picture nothing is salient
-        moved = kernel(plain if plain.ndim > 2 else plain[None], *args, **kwargs)
+        stacked = plain if plain.ndim > 2 else plain[None]
+        # The mask of an unedited sample is empty, and stays so: its new size is found without computing a pixel.
+        is_empty = name in ("resize", "resized_crop") and plain.numel() > 0 and not (plain.max() or plain.min())
+        moved = kernel(stacked.to("meta") if is_empty else stacked, *args, **kwargs)
+        if is_empty:
+            moved = torch.zeros_like(moved, device=plain.device)
         return tv_tensors.wrap(moved if plain.ndim > 2 else moved[0], like=soft_map)
 
 

@@ -5,7 +5,7 @@
 480×640 JPEGs with maps pass through Resize, flip, ToDtype and Normalize. Epochs with and without us alternate in one
 process, so other work on the machine slows both, and the ratio of the medians is reported. One epoch of each starts the
 workers and fills the disk's cache first. With p = 0 nothing is read from the store: the cost is that of two more
-pictures in the pipeline. The last lines list the other costs, measured on one thread.
+pictures in the pipeline and in the batch. The last lines list the other costs, measured on one thread.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from augsal_transforms.scenes.scenes import render_scene
 from augsal_transforms.store.keys import image_hash
 from augsal_transforms.tv_tensors import SaliencyMap
 
-SIZE, BAR = (480, 640), 0.70
+SIZE = (480, 640)
+BARS = {"with us, p = 0": 0.80, "with us, p = 0.5": 0.70}
 
 
 class Transformed(Dataset[Any]):
@@ -109,7 +110,7 @@ def costs(folder: SaliencyFolder, store: EditStore) -> list[Figure]:
         "the map as float in [0, 1]": milliseconds(lambda s: to_saliency_map(s["saliency_map"], SIZE), raw),
         "hash of the original's pixels": milliseconds(image_hash, images),
         "read and check a record": milliseconds(store.read, paths),
-        "put it on the original": milliseconds(lambda p: p[0].onto(p[1]), pairs),
+        "put it on the original": milliseconds(lambda p: p[0].onto(p[1], known_hash=p[0].metadata["image"]), pairs),
     }
     return [Figure(name, f"{value:.2f} ms") for name, value in rows.items()]
 
@@ -138,7 +139,9 @@ def main() -> None:
         medians = {name: statistics.median(values[1:]) for name, values in rates.items()}
         shares = {name: median / medians["without us"] for name, median in medians.items()}
         figures = [Figure(f"samples a second {name}", f"{m:.0f}, {shares[name]:.2f} ×") for name, m in medians.items()]
-        figures[-1].bar, figures[-1].holds = f"{BAR:.2f} ×", shares["with us, p = 0.5"] >= BAR
+        for figure, name in zip(figures, medians, strict=True):
+            if name in BARS:
+                figure.bar, figure.holds = f"≥ {BARS[name]:.2f} ×", shares[name] >= BARS[name]
         report([*figures, *costs(folder, store)], options.json)
 
 

@@ -31,6 +31,18 @@ def test_maps_move_exactly_as_the_image_does(transform, kind):
     assert torch.equal(field.as_subclass(torch.Tensor), image[:1].as_subclass(torch.Tensor))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
+@pytest.mark.parametrize("transform", GEOMETRY, ids=lambda t: type(t).__name__)
+def test_an_empty_mask_moves_as_an_empty_image_does(transform, dtype):
+    empty = torch.zeros(1, 48, 64, dtype=dtype)
+    image, edit_mask = transform(tv_tensors.Image(empty), EditMask(empty))
+    assert type(edit_mask) is EditMask
+    assert torch.equal(edit_mask.as_subclass(torch.Tensor), image.as_subclass(torch.Tensor))
+    assert (edit_mask.dtype, edit_mask.device) == (image.dtype, image.device)
+    edit_mask += 1  # it has memory of its own, also where a transform passes it on
+    assert edit_mask.min() == 1
+
+
 @pytest.mark.parametrize("transform", GEOMETRY, ids=lambda t: type(t).__name__)
 def test_maps_without_a_channel_move_too(transform):
     moved = transform(SaliencyMap(torch.rand(48, 64)))
