@@ -14,6 +14,7 @@ FLOORS = (
     (
         "files",
         "faults",
+        "workers",
         "losses",
         "tv_tensors",
         "config",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augsal_transforms.cli.errors import FAILURES
-from augsal_transforms.cli.options import AsJson, DataFolder, LayoutName, Overwrite, Sigma, Split
-from augsal_transforms.cli.outputs import check_files_in, check_folder, check_output, make_room
+from augsal_transforms.cli.options import AsJson, DataFolder, LayoutName, Overwrite, Sigma, Split, Workers
+from augsal_transforms.cli.outputs import check_files_in, check_folder, check_output
 from augsal_transforms.cli.preflight import check_mat_files
 from augsal_transforms.cli.progress import Quiet, bars
 from augsal_transforms.cli.units import as_size
@@ -52,6 +52,7 @@ def check_data(
     split: Split = "train",
     layout: LayoutName = "auto",
     sigma: Sigma = None,
+    workers: Workers = 1,
     report: Annotated[Path | None, typer.Option(help="A CSV file for all problems.")] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -66,15 +67,14 @@ def check_data(
 
     if report:
         check_output(report, "--report", overwrite=overwrite, is_own=is_problem_table)
-    found = check(folder, split, layout, sigma=sigma, progress=bars(quiet, "image"))
+    found = check(folder, split, layout, sigma=sigma, progress=bars(quiet, "image"), workers=workers)
     if as_json:
         problems = [problem._asdict() for problem in found.problems]
         typer.echo(json.dumps({**asdict(found), "problems": problems}))
     else:
         _print_report(found)
     if report:
-        make_room([report] if overwrite else [])
-        write_problems(found.problems, report)
+        write_problems(found.problems, report, overwrite=overwrite)
         typer.echo(f"all problems: {report}", err=as_json)
     if found.problems:
         raise typer.Exit(FAILURES)
@@ -114,8 +114,7 @@ def convert_fixations(
     names = [f"{name}.png" for name in fixations]
     check_files_in(out, names, "--out", inputs=inputs, overwrite=overwrite, is_own=is_own_map)
     _refuse_folders_of(dataset, out, names)
-    make_room(out / name for name in names if overwrite)
-    failures = write_fixation_maps(fixations, out, progress=bars(quiet, "image"))
+    failures = write_fixation_maps(fixations, out, overwrite=overwrite, progress=bars(quiet, "image"))
     made = len(fixations) - len(failures)
     if as_json:
         typer.echo(json.dumps({"made": made, "failures": failures, "out": str(out)}))
@@ -155,8 +154,7 @@ def index(
         raise ValueError("--captions or --instances must be given.")
     check_output(out, "--out", inputs=inputs, overwrite=overwrite, is_own=is_index)
     made = make_index(captions, instances)
-    make_room([out] if overwrite else [])
-    write_index(made, out)
+    write_index(made, out, overwrite=overwrite)
     found = {"captions": len(made["captions"]), "boxes": len(made["boxes"]), "bytes": out.stat().st_size}
     if as_json:
         typer.echo(json.dumps({**found, "out": str(out)}))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augsal_transforms.cli.errors import FAILURES, user_code
-from augsal_transforms.cli.options import DEVICE, AsJson, Data, Device, Overwrite, Sigma
+from augsal_transforms.cli.options import DEVICE, AsJson, Data, Device, LayoutName, Overwrite, Sigma, Workers
 from augsal_transforms.cli.outputs import check_output, write_text
 from augsal_transforms.cli.preflight import check_device
 from augsal_transforms.cli.progress import Quiet, bars
@@ -45,10 +45,12 @@ def evaluate(
     model: ModelName = None,
     preset: PresetName = "tuebingen",
     split: SplitOrVal = None,
+    layout: LayoutName = "auto",
     edition: Edition = "not given",
     fixation_frame: FixationFrame = "refuse",
     sigma: Sigma = None,
     device: Device = DEVICE,
+    workers: Workers = 1,
     out: Annotated[Path | None, typer.Option(help="A JSON file for the numbers of every image.")] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -67,7 +69,7 @@ def evaluate(
         raise ValueError("give either --pred, a folder of maps, or --model.")
     if out:
         check_output(out, "--out", overwrite=overwrite, is_own=_is_evaluation)
-    dataset = _open(data, split, fixation_frame, sigma)
+    dataset = _open(data, split, layout, fixation_frame, sigma)
     result = score(
         _find_predictions(pred, model, device, dataset),
         dataset,
@@ -76,6 +78,7 @@ def evaluate(
         data=f"{data} ({dataset.split})",
         edition=edition,
         progress=bars(quiet, "image"),
+        workers=workers,
     )
     typer.echo(result.to_json() if as_json else result.table())
     if out:
@@ -85,15 +88,18 @@ def evaluate(
         raise typer.Exit(FAILURES)
 
 
-def _open(data: Path, split: str | None, frame: str, sigma: float | None) -> FixatedFolder:
+def _open(data: Path, split: str | None, layout: str, frame: str, sigma: float | None) -> FixatedFolder:
     """The data set, with an error at once if its fixations need a library that is missing."""
     from augsal_transforms.data.fixations import FixatedFolder
+    from augsal_transforms.data.layouts import find_layout
     from augsal_transforms.data.recorded import FRAMES
     from augsal_transforms.data.splits import evaluation_split
 
     if frame not in FRAMES:
         raise ValueError(f"--fixation-frame must be {' or '.join(FRAMES)}, got {frame!r}.")
-    dataset = FixatedFolder(data, split or evaluation_split(data), captions={}, frame=frame, sigma=sigma)
+    split = split or evaluation_split(data, layout)
+    found = find_layout(data, split, layout)
+    dataset = FixatedFolder(data, split, captions={}, frame=frame, sigma=sigma, layout=found)
     with suppress(ValueError):  # a damaged file is found again, and named, when its image is scored
         dataset.fixations(dataset.names[0])
     return dataset

@@ -129,12 +129,6 @@ def check_files_in(
         check_output(path, option, inputs=same, overwrite=overwrite, is_own=is_own)
 
 
-def make_room(paths: Iterable[Path]) -> None:
-    """Delete the files of these that exist: checked outputs, with ``--overwrite`` given."""
-    for path in paths:
-        path.unlink(missing_ok=True)
-
-
 def existing_parent(path: Path) -> Path:
     """The path itself, or the nearest parent that exists."""
     return next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())

@@ -110,13 +110,13 @@ def make_index(captions: Path | None, instances: Path | None, numbers: Iterable[
     }
 
 
-def write_index(index: dict[str, Any], path: Path) -> None:
-    """Write an index so that readers find it whole or not at all.
+def write_index(index: dict[str, Any], path: Path, *, overwrite: bool = False) -> None:
+    """Write an index, whole or not at all; with ``overwrite`` also in the place of a file that is no index.
 
     Raises:
         FileExistsError: If the path is a link, or a file that is no index.
     """
-    refuse_foreign(path, is_index)
+    refuse_foreign(path, is_index, overwrite=overwrite)
     write_file(path, json.dumps(index).encode())
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import PIL.Image
 
@@ -21,6 +23,8 @@ from augsal_transforms.data.pictures import Source
 from augsal_transforms.data.problems import Problem, Report
 from augsal_transforms.data.recorded import Size
 from augsal_transforms.faults import belongs_to_image
+from augsal_transforms.randomness import check_integer
+from augsal_transforms.workers import map_in_order
 
 Progress = Callable[[Iterable[str]], Iterable[str]]
 
@@ -32,6 +36,7 @@ def check_data(
     *,
     sigma: float | None = None,
     progress: Progress = iter,
+    workers: int = 1,
 ) -> Report:
     """Read every file of a data set once and report what readers would refuse or leave out.
 
@@ -41,6 +46,7 @@ def check_data(
         layout: A name in ``LAYOUTS``, or ``"auto"``.
         sigma: Standard deviation in pixels of the Gaussian of maps that are made from fixations, as in ``open_layout``.
         progress: Wraps the iteration over names, as ``tqdm`` does.
+        workers: Number of processes that read, 1 or more; the report is the same.
 
     Returns:
         Counts and problems, of the kinds: unreadable, two images, two maps, image without map, map without image, sizes
@@ -49,21 +55,29 @@ def check_data(
 
     Raises:
         FileNotFoundError: If no layout was recognised.
-        ValueError: If there is no such layout, or maps are made from fixations and these cannot be read.
+        TypeError: If ``workers`` is no integer.
+        ValueError: If there is no such layout, maps are made from fixations and these cannot be read, or ``workers`` is
+            less than 1.
         ImportError: For fixations in .mat files where scipy is not installed.
     """
+    workers = check_integer("workers", workers, low=1)
     folder, found = Path(folder), find_layout(folder, split, layout)
     files = found.files(folder, split)
     check = _Check(folder, split, found, add_made_maps(files, dict(files.images), sigma))
     check.read_annotations()
-    for name in progress(sorted(check.images.keys() | check.maps.keys())):
-        try:
-            check.check_name(name)
-        except Exception as error:
-            if isinstance(error, ImportError) or not belongs_to_image(error):
-                raise  # without scipy every other .mat file would fail alike
-            check.add("unreadable", name, None, f"{type(error).__name__}: {error}")
+    names = progress(sorted(check.images.keys() | check.maps.keys()))
+    for part in map_in_order(check.examine, names, workers):
+        check.include(part)
     return check.report()
+
+
+class Found(NamedTuple):
+    """The problems of one name, and what it adds to the counts."""
+
+    problems: list[Problem]
+    captioned: int
+    points: int
+    points_left_out: int
 
 
 @dataclass
@@ -110,6 +124,25 @@ class _Check:
         for name in unmatched if self.captions else unmatched[:1]:
             detail = "no image has this name" if self.captions else f"none of its {len(unmatched)} names is an image's"
             self.add("caption without image", name, path, detail)
+
+    def examine(self, name: str) -> Found:
+        """What is found of one name, apart from what was found before."""
+        part = copy.copy(self)
+        part.problems, part.captioned, part.points, part.points_left_out = [], 0, 0, 0
+        try:
+            part.check_name(name)
+        except Exception as error:
+            if isinstance(error, ImportError) or not belongs_to_image(error):
+                raise  # without scipy every other .mat file would fail alike
+            part.add("unreadable", name, None, f"{type(error).__name__}: {error}")
+        return Found(part.problems, part.captioned, part.points, part.points_left_out)
+
+    def include(self, found: Found) -> None:
+        """Add what was found of a name."""
+        self.problems += found.problems
+        self.captioned += found.captioned
+        self.points += found.points
+        self.points_left_out += found.points_left_out
 
     def check_name(self, name: str) -> None:
         """Report what is wrong with an image, its map, its caption and its fixations."""

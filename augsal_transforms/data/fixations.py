@@ -149,13 +149,20 @@ def find_fixations(files: Files, images: Mapping[str, Source]) -> Fixations:
 
 
 def write_fixation_maps(
-    fixations: Fixations, folder: Path, *, progress: Callable[[Iterable[str]], Iterable[str]] = iter
+    fixations: Fixations,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> dict[str, str]:
     """Write ``NAME.png`` for each image: 255 at fixated pixels, 0 elsewhere; how often is lost.
+
+    Each is written beside its place and takes the place of an older one when it is whole.
 
     Args:
         fixations: Fixations of the images.
         folder: Folder to write to.
+        overwrite: Whether files that this function did not write are replaced too.
         progress: Wrapper of the images' names that is iterated over, such as ``tqdm``.
 
     Returns:
@@ -166,7 +173,7 @@ def write_fixation_maps(
         ImportError: For .mat files where scipy is not installed.
     """
     for name in fixations:
-        refuse_foreign(folder / f"{name}.png", is_own_map, folder)
+        refuse_foreign(folder / f"{name}.png", is_own_map, folder, overwrite=overwrite)
     failures: dict[str, str] = {}
     text = PngInfo()
     text.add_text(*_SIGNATURE)

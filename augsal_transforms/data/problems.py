@@ -52,13 +52,18 @@ class Report:
     points_left_out: int = 0
 
 
-def write_problems(problems: Iterable[Problem], path: Path) -> None:
+def write_problems(problems: Iterable[Problem], path: Path, *, overwrite: bool = False) -> None:
     """Write problems as CSV: kind, name, path, detail.
+
+    Args:
+        problems: The problems.
+        path: The file.
+        overwrite: Whether a file that is no such table is replaced too.
 
     Raises:
         FileExistsError: If the path is a link, or a file that is no such table.
     """
-    refuse_foreign(path, is_problem_table)
+    refuse_foreign(path, is_problem_table, overwrite=overwrite)
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerows([Problem._fields, *([csv_safe(cell) for cell in problem] for problem in problems)])

@@ -34,10 +34,10 @@ def open_splits(folder: str | Path) -> tuple[FixatedFolder, FixatedFolder, bool]
     return _only(training, set(training.names) - held_out), _only(training, held_out), False
 
 
-def evaluation_split(folder: str | Path) -> str:
+def evaluation_split(folder: str | Path, layout: str = "auto") -> str:
     """``"val"`` where a data set has validation images with maps, or else ``"train"``."""
     try:
-        return "val" if find_layout(folder, "val").files(Path(folder), "val").paired() else "train"
+        return "val" if find_layout(folder, "val", layout).files(Path(folder), "val").paired() else "train"
     except FileNotFoundError:
         return "train"
 

@@ -6,16 +6,18 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from torch import Tensor
+import torch
 
-from augsal_transforms.diffusion.letterbox import resize
-from augsal_transforms.evaluation.leave_one_out import FixationDataset, LeaveOneOut, Sample, read_sample
-from augsal_transforms.evaluation.models import Predict, UnreadablePredictionError, check_prediction
-from augsal_transforms.faults import belongs_to_image
+from augsal_transforms.evaluation.leave_one_out import FixationDataset, LeaveOneOut
+from augsal_transforms.evaluation.models import Predict, StoredPredictions
+from augsal_transforms.evaluation.scoring import Scoring, list_tasks, read_truth
 from augsal_transforms.metrics.presets import find_preset
-from augsal_transforms.metrics.table import METRICS, Truth, definitions
+from augsal_transforms.metrics.table import METRICS, definitions
+from augsal_transforms.randomness import check_integer
+from augsal_transforms.workers import map_in_order, one_thread
 
 _LISTED = 5  # failures that the table names; the JSON has all
 
@@ -103,6 +105,7 @@ def evaluate(
     data: str = "data",
     edition: str = "not given",
     progress: Callable[[Sequence[str]], Any] = iter,
+    workers: int = 1,
 ) -> Evaluation:
     """Score predictions at the size of each image.
 
@@ -119,31 +122,29 @@ def evaluate(
         data: Name of the data in the report.
         edition: Edition of the data in the report.
         progress: Wrapper of the images' names that is iterated over, such as ``tqdm``.
+        workers: Number of processes that compute the metrics, 1 or more; the scores are the same to the bit. Stored
+            predictions are read there too; a model predicts in this process. Where processes are spawned, ``dataset``
+            must be picklable.
 
     Raises:
-        ValueError: If a prediction is no map (1, h, w) that fits its image, or no image can be read.
+        TypeError: If ``workers`` is no integer.
+        ValueError: If a prediction is no map (1, h, w) that fits its image, or no image can be read; or if
+            ``workers`` is less than 1.
     """
     find_preset(preset)
+    workers = check_integer("workers", workers, low=1)
     failures: dict[str, str] = {}
-    leave_one_out = LeaveOneOut()
-    for index in range(len(dataset.names)):
-        if sample := _read(dataset, index, failures):
-            leave_one_out.add(sample.saliency_map, sample.fixation_map)
+    references = _sum_references(dataset, failures, workers)
+    scoring = Scoring(dataset, predict if isinstance(predict, StoredPredictions) else None, references, preset)
+    tasks = list_tasks(predict, dataset, progress, failures)
     scores, fixations, left_out = {}, 0, 0
-    for index, name in enumerate(progress(dataset.names)):
-        sample = None if name in failures else _read(dataset, index, failures)
-        if sample is None:
+    for name, scored in map_in_order(scoring, tasks, workers):
+        if isinstance(scored, str):
+            failures[name] = scored
             continue
-        try:
-            prediction = predict(name, sample.image)
-        except UnreadablePredictionError as error:
-            failures[name] = str(error)
-            continue
-        size = (sample.image.shape[-2], sample.image.shape[-1])
-        fitted = resize(check_prediction(prediction, name, size), size)
-        scores[name] = _score(fitted, sample, leave_one_out, preset, seed=index)
-        fixations += int(sample.fixation_map.sum())
-        left_out += sample.left_out
+        scores[name] = scored.scores
+        fixations += scored.fixations
+        left_out += scored.left_out
     if not scores:
         raise ValueError(_explain_none(data, failures))
     return Evaluation(
@@ -158,26 +159,17 @@ def evaluate(
     )
 
 
-def _score(prediction: Tensor, sample: Sample, others: LeaveOneOut, preset: str, *, seed: int) -> dict[str, float]:
-    """Every metric of one image's prediction (1, H, W)."""
-    truths: dict[Truth, Any] = {
-        "saliency_map": sample.saliency_map,
-        "fixation_map": sample.fixation_map,
-        "other_map": others.fixation_map(sample.fixation_map),
-        "baseline": others.baseline(sample.saliency_map),
-    }
-    return {name: row.score(prediction, truths, preset=preset, seed=seed).item() for name, row in METRICS.items()}
-
-
-def _read(dataset: FixationDataset, index: int, failures: dict[str, str]) -> Sample | None:
-    """A sample, or ``None`` if it cannot be read, with the reason in ``failures``."""
-    try:
-        return read_sample(dataset, index)
-    except Exception as error:
-        if isinstance(error, ImportError) or not belongs_to_image(error):
-            raise
-        failures[dataset.names[index]] = f"{type(error).__name__}: {error}"
-        return None
+def _sum_references(dataset: FixationDataset, failures: dict[str, str], workers: int) -> LeaveOneOut:
+    """The sums over all images that can be read, in their order; the others are added to ``failures``."""
+    references = LeaveOneOut()
+    found = map_in_order(partial(read_truth, dataset), range(len(dataset.names)), workers)
+    for name, truth in zip(dataset.names, found, strict=True):
+        if isinstance(truth, str):
+            failures[name] = truth
+            continue
+        with one_thread():
+            references.add(*map(torch.from_numpy, truth))
+    return references
 
 
 def _explain_none(data: str, failures: dict[str, str]) -> str:

@@ -86,6 +86,9 @@ class LeaveOneOut:
         self.densities: dict[Size, Tensor] = {}
         self._all_at = lru_cache(maxsize=8)(self._sum_at)
 
+    def __reduce__(self) -> Any:
+        return _restore, (self.counts, self.densities)  # the cache stays here
+
     def add(self, saliency_map: Tensor, fixation_map: Tensor) -> None:
         """Add an image's saliency map and fixation map, both (1, H, W)."""
         size = (saliency_map.shape[-2], saliency_map.shape[-1])
@@ -115,6 +118,12 @@ class LeaveOneOut:
         counts = [scale_counts(counted, size) for counted in self.counts.values()]
         densities = [to_density(resize(summed, size)) * summed.sum() for summed in self.densities.values()]
         return torch.stack(counts).sum(0), torch.stack(densities).sum(0)
+
+
+def _restore(counts: dict[Size, Tensor], densities: dict[Size, Tensor]) -> LeaveOneOut:
+    restored = LeaveOneOut()
+    restored.counts, restored.densities = counts, densities
+    return restored
 
 
 def to_density(image_map: Tensor) -> Tensor:

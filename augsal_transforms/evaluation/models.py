@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,33 @@ def check_prediction(prediction: Tensor, name: str, size: tuple[int, int]) -> Te
     return prediction.detach().as_subclass(Tensor).cpu().double()
 
 
-def read_predictions(folder: Path, names: Sequence[str]) -> Predict:
+@dataclass(frozen=True)
+class StoredPredictions:
+    """Predictions that are image files.
+
+    Attributes:
+        paths: The file of each image by name.
+    """
+
+    paths: Mapping[str, Path]
+
+    def __call__(self, name: str, _: Tensor) -> Tensor:
+        """The stored map (1, h, w) of an image.
+
+        Raises:
+            UnreadablePredictionError: If its file cannot be read.
+        """
+        try:
+            picture = read_image(self.paths[name])
+            prediction: Tensor = to_saliency_map(picture, (picture.height, picture.width)).as_subclass(Tensor)
+        except Exception as error:
+            if not belongs_to_image(error):
+                raise
+            raise UnreadablePredictionError(f"its prediction, {self.paths[name]}: {error}") from error
+        return prediction
+
+
+def read_predictions(folder: Path, names: Sequence[str]) -> StoredPredictions:
     """Predictions stored as image files, ``NAME.png`` or another format, at any size.
 
     A file belongs to the image whose name is the end of its path: ``a.png`` and ``maps/a.png`` to ``a``,
@@ -165,17 +192,7 @@ def read_predictions(folder: Path, names: Sequence[str]) -> Predict:
             f"file is to be {missing[0]}.png, or of another ending; {found}."
         )
 
-    def predict(name: str, _: Tensor) -> Tensor:
-        try:
-            picture = read_image(paths[name])
-            prediction: Tensor = to_saliency_map(picture, (picture.height, picture.width)).as_subclass(Tensor)
-        except Exception as error:
-            if not belongs_to_image(error):
-                raise
-            raise UnreadablePredictionError(f"its prediction, {paths[name]}: {error}") from error
-        return prediction
-
-    return predict
+    return StoredPredictions(paths)
 
 
 def _match(folder: Path, stored: Sequence[Path], names: Sequence[str]) -> dict[str, Path]:

@@ -176,3 +176,31 @@ def test_an_index_is_not_written_over_its_captions(scenes):
     assert result.exit_code == 2
     assert "is an input of this command" in result.stderr
     assert captions.read_bytes() == before
+
+
+def test_check_data_reports_the_same_with_several_workers(scenes, tmp_path):
+    names = open_layout(scenes).names
+    (scenes / "images" / "train" / f"{names[1]}.png").write_bytes(b"no image")
+    empty_maps(scenes)
+    (scenes / "maps" / "train" / f"{names[4]}.png").unlink()
+    reports = [tmp_path / f"{n}.csv" for n in (1, 3)]
+    one, three = (
+        augsal("check-data", scenes, "--json", "--workers", n, "--report", path)
+        for n, path in zip((1, 3), reports, strict=True)
+    )
+    assert one.exit_code == three.exit_code == 3
+    assert one.stdout == three.stdout
+    assert len(json.loads(one.stdout)["problems"]) >= 13
+    assert reports[0].read_bytes() == reports[1].read_bytes()
+
+
+def test_what_cannot_be_converted_again_keeps_its_old_map(scenes, tmp_path):
+    (scenes / "fixations" / "train").mkdir(parents=True)
+    name, out = open_layout(scenes).names[0], tmp_path / "out"
+    path = scenes / "fixations" / "train" / f"{name}.mat"
+    savemat(path, {"I": np.eye(32)})
+    assert augsal("convert-fixations", scenes, "--out", out).exit_code == 0
+    before = (out / f"{name}.png").read_bytes()
+    path.write_bytes(b"")
+    assert augsal("convert-fixations", scenes, "--out", out, "--overwrite").exit_code == 3
+    assert (out / f"{name}.png").read_bytes() == before

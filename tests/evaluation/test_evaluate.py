@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from functools import partial
 
 import PIL.Image
 import pytest
@@ -441,3 +442,50 @@ def test_one_image_whose_fixations_cannot_be_read_costs_itself(folder, tmp_path)
     assert list(result.scores) == dataset.names[1:]
     assert list(result.failures) == dataset.names[:1]
     assert "is not a readable image" in result.failures[dataset.names[0]]
+
+
+@pytest.fixture(scope="module")
+def stored(folder, tmp_path_factory):
+    """Predictions of the scenes, the last of which is damaged."""
+    out, names = tmp_path_factory.mktemp("stored"), FixatedFolder(folder, "val").names
+    for n, name in enumerate(names):
+        to_pil_image(torch.rand(1, 20, 30, generator=torch.Generator().manual_seed(n))).save(out / f"{name}.png")
+    (out / f"{names[2]}.png").write_bytes(b"cut off")
+    return out
+
+
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_scores_and_failures_are_the_same_to_the_bit_with_several_workers(start, folder, stored, monkeypatch):
+    dataset = FixatedFolder(folder, "val")
+    predict = read_predictions(stored, dataset.names)
+    expected = evaluate(predict, dataset)
+    default = torch.utils.data.DataLoader
+    context = partial(default, multiprocessing_context=start)
+    monkeypatch.setattr("augsal_transforms.workers.DataLoader", context)
+    result = evaluate(predict, dataset, workers=2)
+    assert list(result.failures) == [dataset.names[2]]
+    assert result.to_json() == expected.to_json()
+
+
+def test_a_model_predicts_in_this_process_whatever_the_number_of_workers(dataset):
+    seen = []
+
+    def model(image):
+        seen.append(image.shape)
+        return luminance(image)
+
+    result = evaluate(run_model(model), dataset, workers=2)
+    assert len(seen) == 3
+    assert result.to_json() == evaluate(run_model(model), dataset).to_json()
+
+
+def test_errors_reach_the_user_from_workers_as_from_one_process():
+    points = {"one": [[0, 0]], "two": [[1, 1]], "three": [[1, 1]]}
+    broken = Broken(SyntaxError("not a PNG file"), **points)
+    assert evaluate(run_model(ramp), broken, workers=2).failures == {"two": "SyntaxError: not a PNG file"}
+    with pytest.raises(ValueError, match=r"`prediction`.*must not be negative"):
+        evaluate(lambda *_: torch.rand(1, 4, 6).log(), Samples(**points), workers=2)
+    with pytest.raises(ImportError, match="scipy"):
+        evaluate(run_model(ramp), Broken(ImportError("scipy"), **points), workers=2)
+    with pytest.raises(ValueError, match="`workers` must be 1 or more, got 0"):
+        evaluate(run_model(ramp), Samples(**points), workers=0)
