@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import PIL.Image
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
@@ -20,8 +22,9 @@ class AugmentedDataset(Dataset[dict[str, Any]]):
     """A data set whose pipeline transforms the image alone, augmented before that pipeline.
 
     All four pictures are transformed from one state of torch's, NumPy's and Python's global generators, so that they
-    see the same draws. When the first sample is read, a test pattern goes through both pipelines: refused are
-    pipelines that draw from a generator of their own, and two that move a picture differently.
+    see the same draws. An unedited image goes through its pipeline once, and the result is copied. When the first
+    sample is read, a test pattern goes through both pipelines: refused are pipelines that draw from a generator of
+    their own, and two that move a picture differently.
 
     Args:
         dataset: Raw samples: dicts with ``image`` and ``saliency_map``, or tuples that begin with them; the other items
@@ -112,8 +115,18 @@ class AugmentedDataset(Dataset[dict[str, Any]]):
             leaves["saliency_map"] = self.saliency_transform(saliency_map)
         after_map = GlobalState()
         if self.image_transform:
-            for key in ("edited_image", "image"):
+            start.restore()
+            edited_image = image_like(leaves["edited_image"], image)
+            leaves["image"] = self.image_transform(image_like(leaves["image"], image))
+            # Equal images and equal draws give equal results: what is unedited is transformed once.
+            if leaves["is_edited"] or not isinstance(leaves["image"], (Tensor, np.ndarray, PIL.Image.Image)):
                 start.restore()
-                leaves[key] = self.image_transform(image_like(leaves[key], image))
+                leaves["edited_image"] = self.image_transform(edited_image)
+            else:
+                leaves["edited_image"] = _copy(leaves["image"])
         if GlobalState() == start:  # without draws for the image, those for the map are the sample's
             after_map.restore()
+
+
+def _copy(picture: Any) -> Any:
+    return picture.clone() if isinstance(picture, Tensor) else picture.copy()

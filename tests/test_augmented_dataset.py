@@ -68,6 +68,43 @@ def test_all_four_pictures_see_one_draw(store):
             assert sample["is_edited"]
 
 
+class Twice:
+    """An image transform in a form that cannot be copied, so that both images go through it."""
+
+    def __init__(self, transform):
+        self.transform = transform
+
+    def __call__(self, image):
+        return [self.transform(image)]
+
+
+IN_PLACE = v1.Compose([v1.ToTensor(), v1.Lambda(lambda image: image.mul_(torch.rand(()).item()))])
+NOISE = v1.Compose([v1.ToTensor(), v1.Lambda(lambda image: image + torch.randn_like(image))])
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        *(v1.ToTensor(), np.array, IN_PLACE, NOISE),
+        v1.Compose([v1.ColorJitter(0.5, 0.5, 0.5, 0.2), v1.ToTensor(), v1.RandomErasing(1.0, inplace=True)]),
+        v1.Compose([v1.ToTensor(), v1.RandomErasing(1.0, value="random"), v1.Normalize([0.5] * 3, [0.2] * 3, True)]),
+        v1.Compose([v1.RandomGrayscale(), v1.GaussianBlur(3), v1.RandomPosterize(3), v1.PILToTensor()]),
+        v1.RandomSolarize(100, p=0.5),
+    ],
+)
+def test_an_unedited_image_is_transformed_once_with_the_result_of_twice(store, transform):
+    twice = Twice(transform)
+    torch.manual_seed(3)
+    fast = [wrapped(store, transform, p=0)[n] for n in range(4)] + [torch.rand(())]
+    torch.manual_seed(3)
+    slow = [wrapped(store, twice, p=0)[n] for n in range(4)] + [torch.rand(())]
+    assert fast[-1] == slow[-1]  # the draws go on from one place
+    for a, b in zip(fast[:-1], slow[:-1], strict=True):
+        for key in ("image", "edited_image"):
+            assert np.array_equal(np.asarray(a[key]), np.asarray(b[key][0]))
+        assert a["edited_image"] is not a["image"]
+
+
 def test_an_edited_sample_of_a_pipeline_of_its_own(store):
     sample = wrapped(store, v1.ToTensor(), v1.ToTensor())[0]
     assert sample["is_edited"]
@@ -260,7 +297,7 @@ def test_the_mask_has_the_size_of_its_map(store):
 )
 def test_both_images_come_in_the_kind_that_was_given(store, make_image):
     seen = []
-    wrapped(store, lambda image: seen.append(image) or image, data=Pairs(make_image=make_image), p=0)[1]
+    wrapped(store, Twice(lambda image: seen.append(image) or image), data=Pairs(make_image=make_image), p=0)[1]
     given = make_image(scene(1)["image"])
     for image in seen[-2:]:
         assert type(image) is type(given)
