@@ -29,6 +29,7 @@ from augsal_transforms.sample_keys import SampleKeys, describe_sample
 from augsal_transforms.sharing import Tally
 
 TITLES = ("image", "saliency map", "edit mask", "edited image")
+PAIR_TITLE = "its estimated map"  # of the edited image, where the augmentation makes pairs
 SIDE, GAP, LETTERS, LINES = 192, 6, 12, 2  # pixels of a panel, between panels, and of letters; lines of a caption
 LINE = (230, 159, 0)  # orange of Okabe and Ito's palette, which people with any colour vision tell from its surround
 
@@ -46,7 +47,7 @@ class Row(NamedTuple):
     """A row of the picture.
 
     Attributes:
-        panels: Image, saliency map, image with the edit mask, and edited image.
+        panels: Image, saliency map, image with the edit mask, edited image, and its map if the sample has one.
         caption: The caption, or "".
         word: The word whose region was edited, or "".
         edit: The edit, in words.
@@ -69,9 +70,10 @@ def preview(
 ) -> PIL.Image.Image:
     """Draw samples: image, saliency map, edit mask over the image, edited image, and the caption with its word marked.
 
-    Samples that were not augmented yet are augmented as configured: with ``p=0.5`` half of them stay unedited, and
-    the picture says so. ``counts`` and the draws of the training are not touched. A notebook shows the picture where
-    it is the last value of a cell; a script calls ``save``.
+    With ``pairs=True`` the estimated map of the edited image stands beside it. Samples that were not augmented yet are
+    augmented as configured: with ``p=0.5`` half of them stay unedited, and the picture says so. ``counts`` and the
+    draws of the training are not touched. A notebook shows the picture where it is the last value of a cell; a script
+    calls ``save``.
 
     Args:
         augment: This transform.
@@ -155,6 +157,8 @@ def _to_row(sample: Any, pipeline: Any, keys: SampleKeys, steps: list[Normalisat
     image, edited = (to_picture(picture, steps) for picture in (values["image"], added["edited_image"]))
     saliency_map = to_grey(values["saliency_map"], image.size, by_peak=True)
     panels = [image, saliency_map.convert("RGB"), _overlay(image, added.get("edit_mask")), edited]
+    if "edited_saliency_map" in added:
+        panels.append(to_grey(added["edited_saliency_map"], image.size, by_peak=True).convert("RGB"))
     return Row(panels, to_caption(values.get("prompt")), str(added.get("edit_word", "")), _say(added))
 
 
@@ -193,10 +197,11 @@ def _draw(rows: list[Row]) -> PIL.Image.Image:
     heights = [max(_fitted(panel)[1] for panel in row.panels) for row in rows]
     line = line_height(LETTERS)
     below = (LINES + 1) * line + 2 * GAP
-    width = len(TITLES) * (SIDE + GAP) + GAP
+    titles = (*TITLES, PAIR_TITLE)[: max(len(row.panels) for row in rows)]
+    width = len(titles) * (SIDE + GAP) + GAP
     picture = PIL.Image.new("RGB", (width, line + GAP + sum(heights) + below * len(rows)), "white")
     draw = PIL.ImageDraw.Draw(picture)
-    for column, title in enumerate(TITLES):
+    for column, title in enumerate(titles):
         draw_caption(draw, title, (GAP + column * (SIDE + GAP), GAP / 2, SIDE), size=LETTERS, lines=1)
     top = line + GAP
     for row, height in zip(rows, heights, strict=True):

@@ -96,6 +96,18 @@ def test_panels_are_image_map_mask_and_edit(idle):
         assert shown[:, :, 122:].unique().tolist() == [right]
 
 
+def test_the_map_of_an_edited_image_stands_beside_it(idle):
+    estimated = torch.zeros(1, 32, 40)
+    estimated[..., :20] = 0.5
+    plain, paired = edited_scene(), {**edited_scene(), "edited_saliency_map": SaliencyMap(estimated)}
+    picture = idle.preview([plain, paired])
+    assert picture.width == 5 * (SIDE + GAP) + GAP
+    below = picture.crop((0, picture.height // 2, *picture.size))
+    shown = [panel(one, 4, (192, 100)) for one in (picture, below)]
+    assert (shown[0] == 255).all()  # the first sample has no such map: the paper stays white
+    assert {255.0, 0.0} <= {shown[1][0, 60, column].item() for column in (40, 150)}
+
+
 def test_a_look_changes_nothing_in_the_training(editor):
     augment = SaliencyDiffusionAugment(editor=editor, p=0.5)
     torch.manual_seed(3)

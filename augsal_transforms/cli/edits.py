@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augsal_transforms.cli.errors import FAILURES
+from augsal_transforms.cli.gates import PREDICTOR, Margin, Raise, check_gate, open_gate, usual_edits
 from augsal_transforms.cli.kinds import parse_edits
 from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor, Overwrite
 from augsal_transforms.cli.outputs import (
@@ -29,14 +31,16 @@ if TYPE_CHECKING:
     from augsal_transforms.editor.edits import Edit
 
 
-PREDICTOR = "photographs"
 ImageFile = Annotated[Path, typer.Argument(help="The image file.")]
 MapFile = Annotated[
     Path | None, typer.Option(help="Its saliency map, of any size; brighter is more salient.  [default: predicted]")
 ]
 PredictorName = Annotated[
     str | None,
-    typer.Option(help="Predictor of the map: photographs, bundled or a folder of readouts.  [default: photographs]"),
+    typer.Option(
+        help="Predictor of the map and of --raise-saliency: photographs, bundled or a folder of readouts.  "
+        "[default: photographs]"
+    ),
 ]
 EditedFile = Annotated[Path, typer.Option(help="The edited image; PNG keeps pixels outside the mask exact.")]
 Caption = Annotated[str, typer.Option(help="Its caption. Without one the region is the saliency map's.")]
@@ -56,6 +60,8 @@ def edit(
     kind: Kind = "contrast",
     alpha: Alpha = None,
     color: ColorName = None,
+    raise_saliency: Raise = "",
+    margin: Margin = 0.0,
     editor: Editor = EDITOR,
     device: Device = DEVICE,
     seed: Annotated[int, typer.Option(help="Seed of the draws and the noise.")] = 0,
@@ -73,9 +79,10 @@ def edit(
     from augsal_transforms import SaliencyEditor
     from augsal_transforms.data.images import read_image, to_rgb_image
 
-    if saliency_map and predictor:
-        raise ValueError("--predictor is for an image without --saliency-map. Leave one of them out.")
-    wanted = _parse_edit(kind, alpha, color)
+    if saliency_map and predictor and not raise_saliency:
+        raise ValueError("--predictor is for --raise-saliency, or an image without --saliency-map. Leave one out.")
+    wanted = _parse_edit(kind, alpha, color, usual_edits(raise_saliency) if raise_saliency else ())
+    gate = check_gate(raise_saliency, predictor or PREDICTOR, margin, predict_maps=saliency_map is None)
     check_outputs_apart(out=out, mask_out=mask_out)
     inputs = [image, saliency_map] if saliency_map else [image]
     for option, path in (("--out", out), ("--mask-out", mask_out)):
@@ -86,7 +93,7 @@ def edit(
     check_editor(editor)
     target = find_map(original, saliency_map, predictor or PREDICTOR, place)
     model = SaliencyEditor.from_pretrained(editor, device=place)
-    result = model.edit([original], [target], [prompt], [wanted], seed=seed)[0]
+    result = model.edit([original], [target], [prompt], [[wanted]], seed=seed, saliency_gate=open_gate(gate, place))[0]
     if as_json:
         hidden = ("image", "edit_mask", "region")
         metadata = {key: value for key, value in asdict(result).items() if key not in hidden}
@@ -115,16 +122,16 @@ def find_map(image: Tensor, saliency_map: Path | None, predictor: str, device: s
     return resized
 
 
-def _parse_edit(kind: str, alpha: float | None, color: str | None) -> Edit:
-    """The one edit that ``--kind``, ``--alpha`` and ``--color`` name."""
+def _parse_edit(kind: str, alpha: float | None, color: str | None, usual: Sequence[Edit] = ()) -> Edit:
+    """The one edit that ``--kind``, ``--alpha`` and ``--color`` name; ``usual`` is for kinds alone."""
     text, inline, _ = kind.partition("=")  # --kind color=blue:0.5 has its value in place
     name = text.rpartition(":")[2]
     if color is not None and name != "color":
         raise ValueError(f"--color is the target of --kind color, and --kind is {kind!r}. Leave --color out.")
     value = None if alpha is None else f"{alpha!r}"
-    if name == "color" and not (inline and color is value is None):
+    if name == "color" and not ((inline or usual) and color is value is None):
         value = ":".join(part for part in (color or "red", value) if part)
-    edits = parse_edits(kind, "--kind", {name: value}, "--alpha" if color is None else "--color, --alpha")
+    edits = parse_edits(kind, "--kind", {name: value}, "--alpha" if color is None else "--color, --alpha", usual)
     if len(edits) != 1:
         raise ValueError(f"--kind must be one kind of edit, got {kind!r}. `augsal generate` makes several.")
     return edits[0]
@@ -137,6 +144,11 @@ def _why_unedited(result: EditedImage, original: Tensor, saliency_map: Tensor) -
     if not saliency_map.any():
         return "the saliency map is 0 everywhere."
     if not result.is_edited:
+        if result.tried:
+            return (
+                f"none of the {len(result.tried)} candidates raises the predicted saliency of its region by more than "
+                "--margin. Try another --kind or --seed."
+            )
         if not result.bound_by:
             return f"α = {result.alpha:g} changes nothing."
         return "no word's attention meets the saliency map. Try --prompt with a word for what is salient, or without."
@@ -152,6 +164,8 @@ def _print_edit(result: EditedImage, editor: str) -> None:
     typer.echo(f"{kind} α = {result.alpha:g} in {where} ({share:.0%} of the image), {editor}")
     bound = f", bound by {result.bound_by}" if result.bound_by else ""
     typer.echo(f"  strength reached {result.strength:.2f} of 1{bound}")
+    if result.tried:
+        typer.echo(f"  predicted gaze in the region {result.rise:+.1%}, chosen of {len(result.tried)} tried")
     typer.echo("  properties of the region, each in [0, 1], before → after:")
     for name, before in result.properties_before.items():
         typer.echo(f"  {name:16s} {before:.3f} → {result.properties_after[name]:.3f}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor
+from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor, Sigma
 from augsal_transforms.cli.outputs import check_folder
 from augsal_transforms.cli.preflight import check_device, check_editor, check_number
 from augsal_transforms.cli.progress import Quiet, bars
@@ -30,6 +30,7 @@ HeadRate = Annotated[float, typer.Option(help="Learning rate of the heads.")]
 def train_readouts(
     out: Annotated[Path, typer.Option(help="The folder for readouts, checkpoint and metrics.")],
     data: DataWithBoxes = None,
+    sigma: Sigma = None,
     scenes: Scenes = 6144,
     editor: Editor = EDITOR,
     width: Width = 128,
@@ -65,13 +66,16 @@ def train_readouts(
         schedule="cosine" if cosine else "constant",
         augment=0.5 if augment else 0.0,
     )
-    if _train(out, data, scenes, editor, width, check_device(device), config, quiet=quiet):
+    if sigma is not None and data is None:
+        raise ValueError("--sigma is for the maps of --data. Leave it out, or give --data.")
+    if _train(out, data, sigma, scenes, editor, width, check_device(device), config, quiet=quiet):
         _print_next(out, editor, as_json)
 
 
 def _train(
     out: Path,
     data: Path | None,
+    sigma: float | None,
     scenes: int,
     editor: str,
     width: int,
@@ -94,9 +98,9 @@ def _train(
     with one_of_several(device) as (place, rank, wait):
         out.mkdir(parents=True, exist_ok=True)
         if rank == 0:  # the other processes find the scenes and the index written
-            AnnotatedFolder(data or render_once(out / "scenes", scenes, bars(quiet, "scene")), index=index)
+            AnnotatedFolder(data or render_once(out / "scenes", scenes, bars(quiet, "scene")), index=index, sigma=sigma)
         wait()
-        dataset = AnnotatedFolder(data or out / "scenes", index=index)
+        dataset = AnnotatedFolder(data or out / "scenes", index=index, sigma=sigma)
         model = SaliencyEditor.from_pretrained(editor, device=place)
         classes = dataset.classes or ("object",)  # without boxes HLFR is not trained
         predictor = ReadoutTraining(model, dataset, classes, config, width=width, folder=out).run(quiet=quiet)

@@ -225,13 +225,14 @@ class AnnotatedFolder(Dataset[dict[str, Any]]):
         folder: A folder of any layout, with COCO's files in ``annotations`` where it has any.
         split: ``"train"`` or ``"val"``.
         index: The index file; it is made where it is missing or out of date.
+        sigma: As in ``SaliencyFolder``.
 
     Attributes:
         classes: Names of the classes; empty where a folder has no boxes.
     """
 
-    def __init__(self, folder: Path, split: str = "train", *, index: Path) -> None:
-        self.images = SaliencyFolder(folder, split, captions={}, layout=find_layout(folder, split))
+    def __init__(self, folder: Path, split: str = "train", *, index: Path, sigma: float | None = None) -> None:
+        self.images = SaliencyFolder(folder, split, captions={}, layout=find_layout(folder, split), sigma=sigma)
         table = read_index(folder, split, index, self.images.names)
         numbers = {name: name[-NUMBER:] for name in self.images.names}
         captions = table["captions"]

@@ -56,10 +56,10 @@ def generate_on_ray(
     blocks = max(actors, -(-len(names) // IMAGES))
     # Bytes: a file name need not be UTF-8, a string of Ray's must.
     rows = [{"name": name.encode("utf-8", "surrogatepass")} for name in names]
+    ray.data.DataContext.get_current().enable_progress_bars = False  # ours counts images
     dataset = ray.data.from_items(rows, override_num_blocks=blocks)
     pool = ray.data.ActorPoolStrategy(size=actors)
     counts: Counter[str] = Counter()
-    ray.data.DataContext.get_current().enable_progress_bars = False  # ours counts images
     for row in dataset.map_batches(Filler, batch_size=None, compute=pool, num_gpus=gpus).iter_rows():
         if row["cause"] == "images":
             finished(row["count"])

@@ -25,7 +25,7 @@ _ANNOTATIONS = ("captions", "instances", "fixations")
 
 
 def write_scenes(
-    folder: Path,
+    folder: str | Path,
     count: int,
     *,
     split: str = "train",
@@ -62,6 +62,7 @@ def write_scenes(
         )
     check_scenes(count=count, seed=seed, start=start, size=size)
     settings = {"split": split, "seed": seed, "start": start, "count": count, "size": size}
+    folder = Path(folder)
     journal = folder / "annotations" / f"scenes_{split}.incomplete"
     _refuse_links(folder, split, journal)
     written = _resume(journal, settings) if journal.exists() else _begin(folder, journal, settings)

@@ -57,6 +57,21 @@ def test_edit_speaks_json(photo, sd1_folder):
     assert len(metadata["properties_after"]) == 6
 
 
+@pytest.mark.parametrize(("margin", "code"), [("0", 0), ("5", 3)])
+def test_edit_keeps_what_raises_the_predicted_saliency_and_nothing_else(photo, sd1_folder, margin, code):
+    result = augsal(
+        *("edit", photo / "photo.png", "--saliency-map", photo / "map.png", "--kind", "color", "--out"),
+        *(photo / "out.png", "--editor", sd1_folder, "--raise-saliency", "most", "--margin", margin, "--json"),
+    )
+    assert result.exit_code == code, result.output
+    found = json.loads(result.stdout)
+    rises = [trial["rise"] for trial in found["tried"]]
+    assert found["rise"] == max(rises)
+    assert (max(rises) > float(margin)) is (code == 0)
+    assert ("none of the 4 candidates raises" in result.stderr) is (code == 3)
+    assert (photo / "out.png").exists() is (code == 0)
+
+
 def test_edit_without_a_map_takes_a_predictors(photo, sd1_folder):
     given = ["edit", photo / "photo.png", "--kind", "color", "--editor", sd1_folder, "--out"]
     result = augsal(*given, photo / "out.png", "--mask-out", photo / "mask.png")
@@ -66,7 +81,7 @@ def test_edit_without_a_map_takes_a_predictors(photo, sd1_folder):
     assert predicted[mask > 0].mean() > predicted[mask == 0].mean()
     for options, words in (
         (("--predictor", "nowhere"), "nowhere holds no predictor"),
-        (("--predictor", "bundled", "--saliency-map", photo / "map.png"), "Leave one of them out"),
+        (("--predictor", "bundled", "--saliency-map", photo / "map.png"), "for --raise-saliency, or an image without"),
     ):
         result = augsal(*given, photo / "other.png", *options)
         assert result.exit_code == 2

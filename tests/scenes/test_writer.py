@@ -127,6 +127,11 @@ def test_numbers_of_another_type_are_refused(tmp_path, options):
         write_scenes(tmp_path, **{"count": 1, **options})
 
 
+def test_the_folder_may_be_named_by_a_string(tmp_path):
+    write_scenes(str(tmp_path / "scenes"), 1, size=16)
+    assert (tmp_path / "scenes" / "annotations" / "captions_train2014.json").exists()
+
+
 def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
