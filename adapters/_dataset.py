@@ -23,7 +23,7 @@ from torch import Tensor
 
 from augsal_transforms.data.images import is_rotated, read_image, to_rgb_image
 from augsal_transforms.editor.results import EditedImage
-from augsal_transforms.randomness import check_chance, check_integer, keyed_generator, seeded
+from augsal_transforms.randomness import check_chance, check_integer, draw_share, keyed_generator, seeded
 from augsal_transforms.sharing import SharedNumbers
 from augsal_transforms.store.store import EditStore, draw_edit
 
@@ -57,7 +57,7 @@ class StoredEdits:
             ValueError: If the store's edits of this name were made from other pixels.
         """
         generator = keyed_generator(self.seed, visit, path.stem)
-        if torch.rand((), generator=generator).item() >= self.p:
+        if draw_share(generator) >= self.p:
             return None
         if not self.store.find(path.stem):
             return None

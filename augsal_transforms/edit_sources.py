@@ -132,11 +132,11 @@ class LiveEdits:
 
     def draw(self, generator: torch.Generator) -> tuple[list[Edit], int]:
         """A kind of edit with its α, with a gate candidates that begin with this kind; and the seed of their pixels."""
-        first = int(torch.randint(len(self.edits), (), generator=generator))
+        first = int(torch.randint(len(self.edits), (), generator=generator, device="cpu"))
         turns = [*self.edits[first:], *self.edits[:first]]
         gate = self.saliency_gate
         drawn = [turns[0].draw(generator)] if gate is None else gate.draw_candidates(turns, generator)
-        return drawn, int(torch.randint(2**31, (), generator=generator))
+        return drawn, int(torch.randint(2**31, (), generator=generator, device="cpu"))
 
     def _warn_of_captions(self, samples: Sequence[ChosenSample]) -> None:
         if not self._has_warned and not all(sample.caption for sample in samples):

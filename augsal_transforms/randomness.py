@@ -25,6 +25,11 @@ def keyed_generator(*keys: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
+def draw_share(generator: torch.Generator) -> float:
+    """A number drawn uniformly from [0, 1); the caller's default device and dtype do not change it."""
+    return torch.rand((), generator=generator, dtype=torch.float32, device="cpu").item()
+
+
 def pixel_hash(image: Tensor) -> str:
     """SHA-256 of an image's pixels, type and shape, as 64 hexadecimal digits."""
     pixels = image.detach().cpu()

@@ -28,7 +28,7 @@ class SharedNumbers:
     """
 
     def __init__(self, count: int = 1) -> None:
-        self.values: Tensor = torch.zeros(count, dtype=torch.int64).share_memory_()
+        self.values: Tensor = torch.zeros(count, dtype=torch.int64, device="cpu").share_memory_()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Already shared where a worker process was sent them: sharing again changes nothing then.

@@ -18,7 +18,7 @@ from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.preview import preview as draw_preview
-from augsal_transforms.randomness import check_chance, check_integer, keyed_generator
+from augsal_transforms.randomness import check_chance, check_integer, draw_share, keyed_generator
 from augsal_transforms.readouts.contract import PredictsSaliency, check_predictor, device_of, predict_maps
 from augsal_transforms.sample import (
     PICTURES,
@@ -231,7 +231,7 @@ class SaliencyDiffusionAugment(v2.Transform):
                 generator = keyed_generator(torch.initial_seed(), epoch, self._calls, image_id)
         else:
             generator = keyed_generator(self.seed, epoch, image_id)
-        return generator if torch.rand((), generator=generator).item() < self.p else None
+        return generator if draw_share(generator) < self.p else None
 
     def _take(self, leaves: dict[str, Any], outcome: EditedImage | Unedited) -> None:
         """Put an edit into a sample's leaves, and count it."""

@@ -114,11 +114,8 @@ def alternate(runs: dict[str, Callable[[], object]], rounds: int, *, cuda: bool)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """Measure operations per second of a matrix product and of a convolution, and return the larger; best of ten.
-
-    On some CPUs the library's matrix product reaches less than half of what its convolutions do.
-    """
+def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
+    """Measure operations per second of a matrix product and of a 3×3 convolution on random values; best of ten each."""
     cuda = device.type == "cuda"
     side, pixels = (8192, 256) if cuda else (1024, 64)
     matrix: Tensor = torch.randn(side, side, device=device).to(dtype)
@@ -126,7 +123,15 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> float:
     kernels = torch.randn(128, 128, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
     product = min(seconds(lambda: matrix @ matrix, cuda=cuda) for _ in range(10))
     convolution = min(seconds(lambda: F.conv2d(images, kernels, padding=1), cuda=cuda) for _ in range(10))
-    return max(2 * side**3 / product, 2 * 8 * pixels**2 * 128**2 * 9 / convolution)
+    return 2 * side**3 / product, 2 * 8 * pixels**2 * 128**2 * 9 / convolution
+
+
+def ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """Measure the larger of the two ``rates``.
+
+    On some CPUs the library's matrix product reaches less than half of what its convolutions do.
+    """
+    return max(rates(device, dtype))
 
 
 def bandwidth(device: torch.device) -> float:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from counting import Cost, Method, alternate, measure_cost
+from counting import Cost, Method, alternate, bandwidth, ceiling, measure_cost
 from figures import Figure, report
 
 from augsal_transforms import Brightness, EditConfig, SaliencyEditor
@@ -57,12 +57,13 @@ def slope(xs: list[float], ys: list[float]) -> float:
     return ((x * y).sum() / (x * x).sum()).item()
 
 
-def measure(given: list[Point], rounds: int, *, cuda: bool) -> list[tuple[str, int, Cost]]:
-    """Measure the cost of an edit at each point."""
+def measure(given: list[Point], rounds: int, *, cuda: bool, peak: float = math.nan) -> list[tuple[str, int, Cost]]:
+    """Measure the cost of an edit at each point, and its share of ``peak``, in operations a second."""
     costs = [measure_cost(method) for _, _, method in given]
     times = alternate({str(n): method.run for n, (_, _, method) in enumerate(given)}, rounds, cuda=cuda)
     for n, (cost, (_, _, method)) in enumerate(zip(costs, given, strict=True)):
         cost.seconds = times[str(n)] / method.edits
+        cost.share_of_ceiling = cost.operations / cost.seconds / peak
     return [(quantity, value, cost) for (quantity, value, _), cost in zip(given, costs, strict=True)]
 
 
@@ -74,8 +75,11 @@ def figures(measured: list[tuple[str, int, Cost]]) -> list[Figure]:
         first = rows[0][1]
         for value, cost in rows:
             memory = "" if math.isnan(cost.gigabytes) else f", {cost.gigabytes:.1f} GB"
+            share = "" if math.isnan(cost.share_of_ceiling) else f", {cost.share_of_ceiling:.0%} of the ceiling"
             ratio, operations = cost.seconds / first.seconds, cost.operations / first.operations
-            found.append(Figure(f"{quantity} {value}", f"time × {ratio:.2f}, operations × {operations:.2f}{memory}"))
+            found.append(
+                Figure(f"{quantity} {value}", f"time × {ratio:.2f}, operations × {operations:.2f}{memory}{share}")
+            )
         xs = [float(value) ** (2 if quantity == "side" else 1) for value, _ in rows]
         found_slope = slope(xs, [cost.seconds for _, cost in rows])
         bar = (f"≤ {BAR}", found_slope <= BAR) if quantity == "side" else ()
@@ -92,10 +96,14 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args(arguments)
-    cuda = torch.device(options.device).type == "cuda"
+    device = torch.device(options.device)
+    cuda = device.type == "cuda"
+    peak = ceiling(device, torch.bfloat16 if cuda else torch.float32)
     dtype = torch.float16 if cuda else torch.float32
     editor = SaliencyEditor.from_pretrained(options.editor, device=options.device, dtype=dtype)
-    found = figures(measure(points(editor, options.sides, options.batches), options.rounds, cuda=cuda))
+    measured = measure(points(editor, options.sides, options.batches), options.rounds, cuda=cuda, peak=peak)
+    limits = f"{peak / 1e12:.3g} TFLOP/s in {'bfloat16' if cuda else 'float32'}, {bandwidth(device) / 1e9:.0f} GB/s"
+    found = [*figures(measured), Figure("the ceiling, and the bandwidth of memory", limits)]
     report(found, options.json)
     return found
 

@@ -35,11 +35,16 @@ COMPILED = "the networks compiled"
 
 @dataclass
 class Gain:
-    """Time after a step in units of the time before it, predicted and measured."""
+    """Time after a step in units of the time before it, predicted and measured.
+
+    ``share_of_bound`` is the predicted time after the step in units of the measured one, so 1 is
+    at the limits of the machine.
+    """
 
     step: str
     predicted: float
     measured: float
+    share_of_bound: float
 
 
 class Forgetful(DiffusionModel):
@@ -101,7 +106,9 @@ def measure(given: list[Step], rounds: int, device: torch.device) -> list[Gain]:
     cuda = device.type == "cuda"
     dtypes = (torch.float32, *((torch.float16, torch.bfloat16) if cuda else ()))
     machine = {dtype: ceiling(device, dtype) for dtype in dtypes}, bandwidth(device)
-    predicted = {}
+    peaks = ", ".join(f"{peak / 1e12:.3g} TFLOP/s in {dtype}" for dtype, peak in machine[0].items())
+    print(f"The limits of this machine: {peaks}; {machine[1] / 1e9:.0f} GB/s.")
+    predicted, bounds = {}, {}
     for name, before, after in given:
         before()  # what is prepared at first: texts, kernels, compilations
         after()
@@ -109,10 +116,14 @@ def measure(given: list[Step], rounds: int, device: torch.device) -> list[Gain]:
             before()
         with Roofline(*machine) as second:
             (before if name == COMPILED else after)()
-        predicted[name] = (second.fused if name == COMPILED else second.seconds) / first.seconds
+        bounds[name] = second.fused if name == COMPILED else second.seconds
+        predicted[name] = bounds[name] / first.seconds
     runs = {f"{name}, {when}": run for name, *both in given for when, run in zip("ba", both, strict=True)}
     times = alternate(runs, rounds, cuda=cuda)
-    return [Gain(name, predicted[name], times[f"{name}, a"] / times[f"{name}, b"]) for name, *_ in given]
+    after, before_it = ({name: times[f"{name}, {when}"] for name, *_ in given} for when in "ab")
+    return [
+        Gain(name, predicted[name], after[name] / before_it[name], bounds[name] / after[name]) for name, *_ in given
+    ]
 
 
 def main(arguments: list[str] | None = None) -> list[Gain]:
@@ -132,9 +143,9 @@ def main(arguments: list[str] | None = None) -> list[Gain]:
     load = partial(SaliencyEditor.from_pretrained, str(options.folder or "bundled"), device=device, dtype=dtype)
     inputs = Inputs.render(options.images, load().model.resolution)
     gains = measure(list(steps(load, inputs, compiled=options.compile)), options.rounds, device)
-    print("| step | predicted | measured |\n|---|---|---|")
+    print("| step | predicted | measured | share of the machine's limits |\n|---|---|---|---|")
     for gain in gains:
-        print(f"| {gain.step} | {gain.predicted:.2f} | {gain.measured:.2f} |")
+        print(f"| {gain.step} | {gain.predicted:.2f} | {gain.measured:.2f} | {gain.share_of_bound:.0%} |")
     if options.json:
         options.json.write_text(json.dumps([asdict(gain) for gain in gains], indent=2) + "\n")
     return gains

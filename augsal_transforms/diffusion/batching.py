@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from augsal_transforms.randomness import keyed_generator, pixel_hash
 from augsal_transforms.sharing import OwnLock
+
+# Libraries of a GPU that cannot get memory of their own, and CPUs, say so in errors of the general kind.
+_NO_MEMORY = ("STATUS_ALLOC_FAILED", "CUDA error: out of memory", "can't allocate memory", "not enough memory")
 
 
 class Batches:
@@ -57,15 +61,36 @@ class Batches:
     def _attempt(self, function: Callable[[list[Any]], list[Any]], batch: list[Any], size: int) -> list[Any]:
         given = batch + batch[-1:] * (size - len(batch)) if self.filled else batch
         try:
-            return function(given)[: len(batch)]
-        except torch.OutOfMemoryError:
-            if len(given) == 1:
+            with _own_settings():
+                return function(given)[: len(batch)]
+        except RuntimeError as error:
+            if len(given) == 1 or not _lacks_memory(error):
                 raise
         # Outside the handler: the error's traceback, which holds the batch's tensors, is gone here.
+        torch.cuda.empty_cache()  # for the libraries, which do not draw on torch's cache; without a GPU it does nothing
         with self._halving:
             self.size = size = min(self.size, len(given) // 2)
         warnings.warn(f"Memory does not hold a batch of {len(given)}; batches of {size} from here.", stacklevel=2)
         return []
+
+
+def _lacks_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
+@contextmanager
+def _own_settings() -> Iterator[None]:
+    """Run networks as if the caller had set neither autocast nor a default device, as a training loop does.
+
+    Under autocast, float32 networks would run in half precision, and their overflow would not be found.
+    """
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
 
 
 def one_each(name: str, values: Any, items: Sequence[Any]) -> Sequence[Any]:
@@ -102,10 +127,15 @@ def check_seeds(seed: Any, images: Sequence[Any]) -> list[int]:
     return [int(value) for value in seeds]
 
 
+_FLOAT: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever the caller's defaults are
+
+
 def seeded_noise(images: list[Tensor], seeds: Sequence[int], latent: Tensor) -> Tensor:
     """ε of each image, shaped like ``latent``.
 
     Each is drawn on the CPU from a generator of its own, so that any device and any batch give the same.
     """
     draws = [keyed_generator("noise", seed, pixel_hash(image)) for image, seed in zip(images, seeds, strict=True)]
-    return torch.stack([torch.randn(latent.shape[1:], generator=generator) for generator in draws]).to(latent.device)
+    return torch.stack([torch.randn(latent.shape[1:], generator=generator, **_FLOAT) for generator in draws]).to(
+        latent.device
+    )

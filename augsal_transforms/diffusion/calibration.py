@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -87,8 +88,13 @@ class Calibration:
         A⁺ without the gain: the gain makes up for the part of an edit that the target pass takes back, and a pivot is
         not an edit.
         """
-        pivot: Tensor = (grey - self.intercept) @ torch.linalg.pinv(self.decoder)
+        pivot: Tensor = (grey - self.intercept) @ self._plain_inverse
         return pivot[:, :, None, None]
+
+    @cached_property
+    def _plain_inverse(self) -> Tensor:
+        inverse: Tensor = torch.linalg.pinv(self.decoder)  # once: on a GPU it waits for the device
+        return inverse
 
     def to(self, device: torch.device) -> Calibration:
         """The same calibration on a device."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from torch import Tensor
 from augsal_transforms.diffusion.prompts import Word, embed_tokens, encode_prompts, locate_inserted, locate_words
 from augsal_transforms.sharing import OwnLock
 
+# Kernels of GPUs count to 2^31. An image of 512 px has tensors of 2^26 values in SD 1.x's decoder, so a batch of 32
+# passes that limit. Eight such images fill a GPU, and need a quarter of the memory of 32.
+VAE_PIXELS = 8 * 512 * 512  # of the images that go through the VAE together
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
 
@@ -126,16 +129,30 @@ class DiffusionModel:
         """
         scaled = 2 * images - 1
         with self.lock:
-            mode = _run_finite(self.vae, lambda: self.vae.encode(scaled.to(self.vae.dtype)).latent_dist.mode())
-        latent: Tensor = mode * self.vae.config.scaling_factor
+            modes = [
+                _run_finite(self.vae, partial(self._mode, part))
+                for part in _split(scaled, images.shape[-2] * images.shape[-1])
+            ]
+        latent: Tensor = torch.cat(modes) * self.vae.config.scaling_factor
         return latent.contiguous()
 
     def decode(self, latents: Tensor) -> Tensor:
         """D(Z): scaled latents (B, 4, h, w) → RGB (B, 3, h·f, w·f), float32, [0, 1] but for overshoot."""
         scaled = latents / self.vae.config.scaling_factor
         with self.lock:
-            decoded = _run_finite(self.vae, lambda: self.vae.decode(scaled.to(self.vae.dtype)).sample)
-        return decoded.contiguous() / 2 + 0.5
+            parts = [
+                _run_finite(self.vae, partial(self._sample, part))
+                for part in _split(scaled, latents.shape[-2] * latents.shape[-1] * self.downsampling**2)
+            ]
+        return torch.cat(parts).contiguous() / 2 + 0.5
+
+    def _mode(self, images: Tensor) -> Tensor:
+        mode: Tensor = self.vae.encode(images.to(self.vae.dtype)).latent_dist.mode()
+        return mode
+
+    def _sample(self, latents: Tensor) -> Tensor:
+        sample: Tensor = self.vae.decode(latents.to(self.vae.dtype)).sample
+        return sample
 
     def predict_noise(self, noisy: Tensor, timestep: int | None, context: Tensor) -> Tensor:
         """ε(z_t, t, prompt), float32, whatever the model was trained to predict.
@@ -189,6 +206,13 @@ def check_finite(*outputs: Tensor) -> None:
     """
     if not torch.stack([output.isfinite().all() for output in outputs]).all():
         raise FloatingPointError("The model returned values that are not finite; load it with dtype=torch.float32.")
+
+
+def _split(batch: Tensor, pixels: int) -> tuple[Tensor, ...]:
+    """A batch in parts of about equal size, each of at most ``VAE_PIXELS``, ``pixels`` being those of one image."""
+    count = -(-len(batch) // max(1, VAE_PIXELS // pixels))
+    parts: tuple[Tensor, ...] = torch.split(batch, -(-len(batch) // count))
+    return parts
 
 
 def _run_finite(network: torch.nn.Module, run: Callable[[], Tensor]) -> Tensor:

@@ -29,7 +29,8 @@ def bounded_edit(
         limits it, plus 6 where the gate does, −1 where none does; the six properties before and after.
         Both stay on the device.
     """
-    image, mask = to_unit_range(analysis.source.image).to(residual)[None], analysis.edit_mask[None]
+    original = analysis.source.image.to(residual.device)
+    image, mask = to_unit_range(original)[None], analysis.edit_mask[None]
     change = analysis.source.letterbox.restore(residual)[None]
     if keeps_mean:
         change = keep_mean(image, change, mask)
@@ -39,6 +40,6 @@ def bounded_edit(
         gated, gate = secant_strength(analysis.readout_properties[None], readout_properties[None], bounds)
         bound = torch.where(gated < strength, gate + len(PROPERTIES), bound)
         strength = torch.minimum(gated, strength)
-    result = composite(analysis.source.image.to(residual.device), strength * change[0], analysis.edit_mask)
+    result = composite(original, strength * change[0], analysis.edit_mask)
     after = photometric_properties(to_unit_range(result)[None], mask)[0]
     return result, torch.cat([strength, bound.to(strength), analysis.properties, after])

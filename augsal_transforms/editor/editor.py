@@ -190,7 +190,7 @@ class SaliencyEditor:
     def _analyse_batch(self, sources: list[Source]) -> list[ImageAnalysis]:
         """Fig. 3 up to the region: encode, the source pass, and Eq. 8."""
         model, config, letterboxes = self.model, self.config, [source.letterbox for source in sources]
-        images = [to_unit_range(source.image).to(model.device) for source in sources]
+        images = [to_unit_range(source.image.to(model.device)) for source in sources]
         fitted = torch.stack([letterbox.fit(image) for letterbox, image in zip(letterboxes, images, strict=True)])
         with read_properties(model, self.gate) as read_latent:
             latent = model.encode(fitted)  # Z

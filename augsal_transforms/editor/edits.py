@@ -147,7 +147,7 @@ class Color(Edit):
         """Draw one edit: one colour of the tuple, one α of the range."""
         color = self.color
         if isinstance(color, tuple):
-            color = color[int(torch.randint(len(color), (), generator=generator))]
+            color = color[int(torch.randint(len(color), (), generator=generator, device="cpu"))]
         return replace(super().draw(generator), color=color)
 
     def edit_latent(

@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from augsal_transforms.config import EditConfig
 from augsal_transforms.diffusion.calibration import Calibration
+from augsal_transforms.randomness import draw_share
 
 Alpha = float | tuple[float, float]  # the editing strength asked for, or a (low, high) range to draw it from
 
@@ -129,7 +130,7 @@ class Edit(ABC):
             return self
         low, high = self.alpha
         # Thousandths: 1.2 stays 1.2 on every machine, in records and in keys.
-        alpha = round(low + (high - low) * torch.rand((), generator=generator).item(), 3)
+        alpha = round(low + (high - low) * draw_share(generator), 3)
         return replace(self, alpha=min(max(alpha, low), high))
 
     @abstractmethod

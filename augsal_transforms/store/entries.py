@@ -82,9 +82,9 @@ T = TypeVar("T", bound=EditEntry)
 def draw_edit(edits: Sequence[T], generator: torch.Generator) -> T:
     """One of an image's edits: first a kind, each with the same chance, then one edit of this kind."""
     kinds = sorted({edit.kind for edit in edits})
-    kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
+    kind = kinds[int(torch.randint(len(kinds), (), generator=generator, device="cpu"))]
     of_kind = [edit for edit in edits if edit.kind == kind]
-    return of_kind[int(torch.randint(len(of_kind), (), generator=generator))]
+    return of_kind[int(torch.randint(len(of_kind), (), generator=generator, device="cpu"))]
 
 
 def read_edit(path: Path, *, max_pixels: int = MAX_PIXELS) -> StoredEdit | None:

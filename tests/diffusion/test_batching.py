@@ -90,3 +90,27 @@ def test_batches_can_be_copied_and_pickled():
     for copied in (pickle.loads(pickle.dumps(batches)), copy.deepcopy(batches)):
         assert (copied.size, copied.filled) == (4, True)
         assert sizes_seen(copied, [1, 2]) == [4]
+
+
+@pytest.mark.parametrize(
+    "words", ["cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "DefaultCPUAllocator: can't allocate memory"]
+)
+def test_other_words_for_a_lack_of_memory_halve_the_batch_too(words):
+    def refuse(batch):
+        if len(batch) > 2:
+            raise RuntimeError(words)
+        return batch
+
+    batches = Batches(4)
+    with pytest.warns(UserWarning, match="batches of 2 from here"):
+        assert batches.run(refuse, [1, 2, 3, 4], ["same"] * 4) == [1, 2, 3, 4]
+
+
+def test_another_error_does_not_halve_the_batch():
+    def fail(batch):
+        raise RuntimeError("a wrong shape")
+
+    batches = Batches(4)
+    with pytest.raises(RuntimeError, match="a wrong shape"):
+        batches.run(fail, [1, 2], ["same"] * 2)
+    assert batches.size == 4

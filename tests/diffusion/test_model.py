@@ -215,3 +215,16 @@ def test_loading_the_bundled_editor_needs_no_network(monkeypatch):
     for name in ("getaddrinfo", "create_connection"):
         monkeypatch.setattr(socket, name, refuse)
     assert SaliencyEditor.from_pretrained("bundled").calibration.calibrated
+
+
+@torch.no_grad()
+def test_the_vae_never_takes_more_pixels_at_once_than_a_gpu_can_count(editor, monkeypatch):
+    seen = []
+    hook = editor.model.vae.decoder.register_forward_pre_hook(lambda module, arguments: seen.append(len(arguments[0])))
+    monkeypatch.setattr("augsal_transforms.diffusion.model.VAE_PIXELS", 4 * 32 * 32)
+    latents = torch.randn(9, 4, 8, 8, generator=torch.Generator().manual_seed(0))  # nine images of 32 px
+    decoded = editor.model.decode(latents)
+    hook.remove()
+    assert seen == [3, 3, 3]
+    one_by_one = torch.cat([editor.model.decode(latent[None]) for latent in latents])
+    assert torch.allclose(decoded, one_by_one, atol=1e-5)

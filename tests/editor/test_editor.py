@@ -442,3 +442,19 @@ def test_stable_diffusion_edits_a_picture():
 def test_errors_name_the_argument(editor, arguments, error, words):
     with pytest.raises(error, match=words):
         editor.edit(*arguments)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [lambda: torch.autocast("cpu", dtype=torch.bfloat16), lambda: torch.device("meta")],
+    ids=["autocast", "device"],
+)
+def test_what_a_training_loop_sets_does_not_change_an_edit(editor, setting):
+    image, saliency_map = picture(), blob()
+    analyses = editor.analyse([image], [saliency_map], ["a red dog"])
+    expected = editor.apply(analyses, [[Contrast(), Color("red", 0.3)]])
+    with setting():
+        found = editor.edit([image], [saliency_map], ["a red dog"], [[Contrast(), Color("red", 0.3)]])
+    assert [result.alpha for result in found] == [result.alpha for result in expected]
+    assert all(torch.equal(a.image, b.image) for a, b in zip(found, expected, strict=True))
+    assert all(torch.equal(a.edit_mask, b.edit_mask) for a, b in zip(found, expected, strict=True))
