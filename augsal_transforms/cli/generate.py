@@ -24,7 +24,7 @@ from augsal_transforms.cli.gates import (
     usual_edits,
 )
 from augsal_transforms.cli.kinds import parse_edits
-from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, Device, Editor, LayoutName, Sigma, Split
+from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, CheckPixels, Device, Editor, LayoutName, Sigma, Split
 from augsal_transforms.cli.outputs import check_folder
 from augsal_transforms.cli.preflight import check_device, check_editor, check_library
 from augsal_transforms.cli.progress import Quiet, bars
@@ -92,6 +92,7 @@ def generate(
     dtype: Precision = "auto",
     batch_size: BatchSize = None,
     compile: Compile = False,
+    check_pixels: CheckPixels = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -111,7 +112,7 @@ def generate(
     check_editor(editor)
     options: dict[str, Any] = {"editor": editor, "device": device, "dtype": dtype, "batch_size": batch_size}
     options["compile"] = compile and not dry_run  # three images would not pay for it
-    make = partial(open_generation, files, store, edits, seed, gate, **options)
+    make = partial(open_generation, files, store, edits, seed, gate, check_pixels, **options)
     if dry_run:
         _print_estimate(make(), names, world, as_json, quiet)
         return
@@ -139,7 +140,7 @@ def _check(engine: str, dtype: str, store: Path, device: str) -> None:
 
 
 def open_generation(
-    files: DataFiles, store: Path, edits: list[Any], seed: int, gate: GateOptions, **options: Any
+    files: DataFiles, store: Path, edits: list[Any], seed: int, gate: GateOptions, check_pixels: bool, **options: Any
 ) -> Generation:
     """The generation that fills the store, in this process or in an actor."""
     from augsal_transforms import EditStore
@@ -147,8 +148,8 @@ def open_generation(
 
     editor = open_editor(**options)
     place = str(editor.model.device)
-    data, saliency_gate = open_data(files, place), open_gate(gate, place)
-    return Generation(editor, EditStore(store), data, edits, seed=seed, saliency_gate=saliency_gate)
+    given: Any = {"seed": seed, "saliency_gate": open_gate(gate, place), "check_pixels": check_pixels}
+    return Generation(editor, EditStore(store), open_data(files, place), edits, **given)
 
 
 def open_data(files: DataFiles, device: str = "cpu") -> SaliencyFolder:

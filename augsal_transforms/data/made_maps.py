@@ -89,6 +89,11 @@ class MadeMap(Picture):
         values = make_saliency_map(place_fixations(recorded, size).points, size, sigma)[0]
         return PIL.Image.fromarray((values * 255).round().byte().numpy())
 
+    def settings(self) -> str:
+        """The image's name and sigma; its size is decided by the image."""
+        sigma = f"{self.sigma.__module__}.{self.sigma.__qualname__}" if callable(self.sigma) else repr(self.sigma)
+        return f"{self.name} {sigma}"
+
     def read_size(self) -> Size:
         """(H, W) of the image."""
         return self.fixations[self.name].frame

@@ -34,6 +34,10 @@ class Picture(ABC):
     def read_size(self) -> tuple[int, int]:
         """(H, W); ``ValueError`` if it cannot be read."""
 
+    def settings(self) -> str | None:
+        """Text that, with the content of ``source``, decides the pixels; ``None`` where that is not known."""
+        return None
+
     def __str__(self) -> str:
         return f"{self.source}: {self.name}"
 

@@ -55,6 +55,10 @@ class StoredStimulus(Picture):
             check_stimulus(array.shape, array.dtype)
             return to_picture(np.asarray(array[...]))
 
+    def settings(self) -> str:
+        """The number of the image."""
+        return str(self.number)
+
     def read_size(self) -> Size:
         """(H, W)."""
         with _open(self.source, _STIMULI) as group:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -21,7 +21,8 @@ from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.faults import belongs_to_image
 from augsal_transforms.generate.claims import Claims, Failures
-from augsal_transforms.generate.jobs import THREADS, Job, JobReader, key_of
+from augsal_transforms.generate.jobs import THREADS, Finished, Job, JobReader, key_of
+from augsal_transforms.generate.known_files import KnownFiles
 from augsal_transforms.store.identity import describe, editor_identity, saliency_gate_identity
 from augsal_transforms.store.keys import EditKey
 from augsal_transforms.store.not_raised import NotRaised
@@ -44,6 +45,8 @@ class Generation:
             it is drawn by the image's pixels and ``seed``.
         seed: Seed of the draws and of the noise. Another seed adds other edits to the same store.
         saliency_gate: Draws several candidates of each edit, and stores one that raises the predicted saliency.
+        check_pixels: Read the pixels of every image, also of those whose files are as they were when they were read
+            before.
 
     Attributes:
         counts: Number of edits ``made``, ``reused``, ``not_raised`` (by none of their candidates) and ``refused``
@@ -63,13 +66,18 @@ class Generation:
         *,
         seed: int = 0,
         saliency_gate: SaliencyGate | None = None,
+        check_pixels: bool = False,
     ) -> None:
         if store.readonly or not edits:
             raise ValueError("`store` must not be read-only." if store.readonly else "`edits` must not be empty.")
         self.editor, self.store, self.files, self.edits, self.seed = editor, store, files, tuple(edits), seed
         self.counts: Counter[str] = Counter()
         self.claims, self.failures = Claims(store.folder), Failures(store.folder)
-        self.not_raised = NotRaised(store.folder)
+        self.not_raised, self.known, self.check_pixels = (
+            NotRaised(store.folder),
+            KnownFiles(store.folder),
+            check_pixels,
+        )
         self._identity, self.about, self.saliency_gate = editor_identity(editor), describe(editor), saliency_gate
         if saliency_gate is not None:
             self._identity["saliency_gate"] = saliency_gate_identity(saliency_gate)
@@ -88,10 +96,13 @@ class Generation:
             OSError: If the store's disk is full, or it cannot be written to.
         """
         left = list(names)
-        while left:
-            left = self._walk(left, finished)
-            # Twice the time of a batch here: a process that takes longer is taken for dead.
-            self.claims.outwait(left, max(PATIENCE, 2 * self._longest))
+        try:
+            while left:
+                left = self._walk(left, finished)
+                # Twice the time of a batch here: a process that takes longer is taken for dead.
+                self.claims.outwait(left, max(PATIENCE, 2 * self._longest))
+        finally:
+            self.known.write()
         self.failures.write_table()
 
     def _walk(self, names: list[str], finished: Callable[[], object]) -> list[str]:
@@ -112,10 +123,11 @@ class Generation:
         """The edits to make, in batches; names that others have claimed are added to ``claimed``."""
         batch = list[Job]()
         for name, job in self.jobs(names):
+            self.known.write(now=False)
             if isinstance(job, Exception):
                 self._fail(name, job)
-            elif not self.lacking(job):
-                self._count_reused(job)
+            elif isinstance(job, Finished) or not self.lacking(job):
+                self._count_reused(job.wanted)
                 self.claims.discard(name)
                 self.failures.discard(name)
             elif not self.claims.take(name):
@@ -123,7 +135,7 @@ class Generation:
                 continue
             else:
                 lacking = self.lacking(job)  # looked at again, now that nobody else makes them
-                self._count_reused(replace(job, wanted=tuple(one for one in job.wanted if one not in lacking)))
+                self._count_reused([one for one in job.wanted if one not in lacking])
                 if lacking:
                     batch.append(replace(job, wanted=lacking))
                 else:
@@ -196,13 +208,18 @@ class Generation:
         self.counts["failed"] += 1
         self.failures.note(name, self.files.images[name], error)
 
-    def jobs(self, names: Iterable[str]) -> Iterator[tuple[str, Job | Exception]]:
-        """Every image as a job, or the error for which it is left out."""
+    def jobs(self, names: Iterable[str]) -> Iterator[tuple[str, Job | Finished | Exception]]:
+        """Every image as a job or as finished, or the error for which it is left out."""
         depth = 2 * self.editor.config.batch_size
-        reader = JobReader(self.files, self.edits, self.seed, self._identity, depth, self.saliency_gate)
+        reader = JobReader(
+            self.files, self.edits, self.seed, self._identity, depth, self.known, self._is_finished, self.saliency_gate
+        )
         return reader.read_all(names)
 
-    def lacking(self, job: Job) -> tuple[dict[EditKey, Edit], ...]:
+    def _is_finished(self, image: Finished) -> bool:
+        return not (self.check_pixels or self.lacking(image))
+
+    def lacking(self, job: Job | Finished) -> tuple[dict[EditKey, Edit], ...]:
         """The edits that the store does not have. Whether its records are sound is for ``augsal verify`` to find."""
         held = set(self.store.file_names(next(iter(job.wanted[0])).image))
         missing = [one for one in job.wanted if held.isdisjoint(name for key in one for name in key.file_names())]
@@ -212,7 +229,7 @@ class Generation:
         """Whether a gate let none of these candidates pass before."""
         return self.saliency_gate is not None and self.not_raised.has(candidates)
 
-    def _count_reused(self, job: Job) -> None:
-        if tried := sum(map(self._was_tried, job.wanted)):
+    def _count_reused(self, wanted: Collection[dict[EditKey, Edit]]) -> None:
+        if tried := sum(map(self._was_tried, wanted)):
             self.counts["not_raised"] += tried
-        self.counts["reused"] += len(job.wanted) - tried
+        self.counts["reused"] += len(wanted) - tried

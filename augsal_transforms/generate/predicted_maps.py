@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -19,6 +19,7 @@ from augsal_transforms.data.listing import Files, Named, list_images
 from augsal_transforms.data.names import IMAGE_ENDINGS, printable
 from augsal_transforms.data.pictures import Picture, Source
 from augsal_transforms.readouts.contract import PredictsSaliency, predict_maps
+from augsal_transforms.store.identity import predictor_fingerprint
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,18 @@ class PredictedMap(Picture):
         (values,) = predict_maps(self.load(), [to_rgb_image(read_image(self.image)).as_subclass(Tensor)])
         return PIL.Image.fromarray((values[0] * 255).round().to(torch.uint8).cpu().numpy())
 
+    def settings(self) -> str:
+        """The fingerprint of the predictor; ``TypeError`` where it has none."""
+        return _fingerprint(self.load)
+
     def read_size(self) -> tuple[int, int]:
         """(H, W) of the image."""
         return read_size(self.image)
+
+
+@lru_cache(maxsize=2)
+def _fingerprint(load: Callable[[], PredictsSaliency]) -> str:
+    return predictor_fingerprint(load())
 
 
 def open_unmapped(folder: str | Path, split: str, layout: str, load: Callable[[], PredictsSaliency]) -> SaliencyFolder:

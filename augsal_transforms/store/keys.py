@@ -75,10 +75,10 @@ class EditKey:
 
     @classmethod
     def of_each(
-        cls, image: str, saliency_map: Tensor, prompt: str, edits: Sequence[Edit], *, seed: int, editor: dict[str, Any]
+        cls, image: str, saliency_map: Tensor | str, prompt: str, edits: Sequence[Edit], *, seed: int, editor: Any
     ) -> list[EditKey]:
-        """Keys of several drawn edits of one image, given by its ``image_hash``."""
-        map_hash = image_hash(saliency_map)
+        """Keys of several drawn edits of one image, given by its ``image_hash``, and its map or the map's."""
+        map_hash = saliency_map if isinstance(saliency_map, str) else image_hash(saliency_map)
         return [
             cls(
                 image=image,

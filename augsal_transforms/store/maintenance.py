@@ -93,7 +93,7 @@ def collect_garbage(store: EditStore, *, minutes: float = 60.0) -> int:
 def _garbage(store: EditStore) -> Iterator[Path]:
     """Every temporary file and claim, young and old."""
     yield from store.temporary_files()
-    for parts in ((), ("claims",), ("failures",), (NOT_RAISED,)):
+    for parts in ((), ("claims",), ("failures",), (NOT_RAISED,), ("known-files",)):
         for entry in list_folder(store.folder, *parts):
             is_claim = parts == ("claims",) and _CLAIM.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
             if is_claim or is_temporary(entry):
