@@ -11,7 +11,8 @@
 # is not run again, so the same command continues a part that was cut off. A step that fails or takes too long is noted
 # in OUT/STEP.failed, and the next one runs; the next call tries it again. SECONDS_A_PART (570) ends a part in time.
 #
-# `missing` prints what `pip install -e .[test]` would fetch, one requirement a line. On a machine with a network, for
+# `missing` prints the requirements in setup.cfg that are not met, tests included, without a network; what those need
+# themselves comes on top. On a machine with a network, for
 # Python 3.12:
 #     pip download --no-deps --only-binary=:all: --python-version 3.12 -d wheels -r FILE
 # and on the one without: pip install --no-index --find-links wheels --no-deps wheels/*.whl
@@ -25,14 +26,24 @@ python=${PYTHON:-python3}
 part=${1:?"give a part: 1, 2, 3, 4, missing or table"}
 
 if [ "$part" = missing ]; then
-    report=$(mktemp)
-    "$python" -m pip install --quiet --dry-run --report "$report" -e '.[test]' >/dev/null || exit 1
     exec "$python" -c '
-import json, sys
-for item in json.load(open(sys.argv[1]))["install"]:
-    name, version = item["metadata"]["name"], item["metadata"]["version"]
-    if name != "augsal-transforms":
-        print(f"{name}=={version}")' "$report"
+import configparser
+from importlib.metadata import PackageNotFoundError, version
+from packaging.requirements import Requirement
+
+config = configparser.ConfigParser(interpolation=None)
+config.read("setup.cfg")
+extras = config["options.extras_require"]
+lines = [config["options"]["install_requires"], *(extras[name] for name in ("test", "salicon", "viz", "hdf5"))]
+for line in "\n".join(lines).splitlines():
+    if line.strip() and "%" not in line:
+        needed = Requirement(line)
+        try:
+            found = needed.specifier.contains(version(needed.name), prereleases=True)
+        except PackageNotFoundError:
+            found = False
+        if not found:
+            print(needed)'
 fi
 
 out=${2:?"give a folder for the results"}
