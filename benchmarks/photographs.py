@@ -75,7 +75,7 @@ def train(preparation: Preparation, variants: list[PhotographVariant], options: 
         return
     sources = {variant.source for variant in wanted if variant.uses_edits}
     flipped = any(variant.mirrored and variant.uses_edits for variant in wanted)
-    pairs = any(variant.pairs for variant in wanted)
+    pairs = any(variant.uses_maps for variant in wanted)
     data = preparation.training(preparation.photographs("training"), sources, flipped, pairs)
     proof = preparation.photographs("proof")
     measured = proof, preparation.features("proof", lambda: proof.images)

@@ -115,12 +115,10 @@ class EditedScenes:
         count = len(self.edits) + len(self.scenes)
         maps = torch.cat([head(self.rows(rows)) for rows in torch.arange(count).split(64)])
         predicted, true = self.changes(maps), self.changes(self.known["observer"])
-        changed = true.abs() > CHANGED
         return {
             "cc": cc(maps[: len(self.edits)], self.saliency_maps, preset=PRESET).mean().item(),
             "cc_edited": cc(maps[len(self.edits) :], self.true_maps, preset=PRESET).mean().item(),
-            "correlation": torch.corrcoef(torch.stack([predicted, true]))[0, 1].item(),
-            "right": (predicted.sign() == true.sign())[changed].double().mean().item(),
+            **agreement(predicted, true),
             "error": (predicted - true).square().mean().sqrt().item(),
             "size": (predicted.std() / true.std()).item(),
         }
@@ -176,6 +174,15 @@ class EditedScenes:
         else:
             extra = MaskedEditingLoss(variant.loss)(before, after, mask)
         return loss + variant.weight * share * extra
+
+
+def agreement(predicted: Tensor, true: Tensor) -> dict[str, float]:
+    """Correlation of predicted and true changes of gaze, (E,), and the share of right signs."""
+    changed = true.abs() > CHANGED
+    return {
+        "correlation": torch.corrcoef(torch.stack([predicted, true]))[0, 1].item(),
+        "right": (predicted.sign() == true.sign())[changed].double().mean().item(),
+    }
 
 
 def change_of_gaze(before: Tensor, after: Tensor, edit_masks: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from augsal_transforms.losses import AugmentedSaliencyLoss
+from augsal_transforms.losses import AugmentedSaliencyLoss, GazeChangeLoss
 from augsal_transforms.randomness import keyed_generator
 from table2.frozen import Features, FrozenHead, HeadRecipe, fit, pick
 from table2.photograph_variants import PhotographVariant
@@ -159,11 +159,14 @@ def batch_loss(
     edited_prediction, edit_mask = prediction.detach().clone(), torch.zeros_like(prediction)
     edited_prediction[is_edited] = of_edited
     edit_mask[is_edited] = flip_where(edits.edit_masks[rows], mirrored)
-    edited_map = None
-    if variant.pairs and edits.saliency_maps is not None:
-        edited_map = torch.zeros_like(prediction)
+    edited_map = torch.zeros_like(prediction)
+    if variant.uses_maps and edits.saliency_maps is not None:
         edited_map[is_edited] = flip_where(edits.saliency_maps[rows], mirrored)
-    loss: Tensor = criterion(prediction, saliency_map, edited_prediction, edit_mask, is_edited, edited_map)
+    pair = edited_map if variant.pairs else None
+    loss: Tensor = criterion(prediction, saliency_map, edited_prediction, edit_mask, is_edited, pair)
+    if variant.change_weight:
+        change = GazeChangeLoss()(prediction, edited_prediction, edit_mask, saliency_map, edited_map, is_edited)
+        loss = loss + variant.change_weight * change
     return loss
 
 

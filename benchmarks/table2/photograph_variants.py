@@ -18,13 +18,20 @@ class PhotographVariant(Variant):
             arithmetic on RGB.
         mirrored: Whether half of the samples are mirrored.
         pairs: Whether an edited image is supervised too, with the original's map reweighted by the predictor.
+        change_weight: Weight of ``GazeChangeLoss``, whose target is the change between these two maps.
         compared_with: Name of the variant that it is compared with.
     """
 
     source: Literal["editor", "gated", "plain pixels"] = "editor"
     mirrored: bool = False
     pairs: bool = False
+    change_weight: float = 0.0
     compared_with: str = "without"
+
+    @property
+    def uses_maps(self) -> bool:
+        """Whether the variant needs maps of the edited images."""
+        return self.pairs or self.change_weight > 0
 
 
 WITHOUT = PhotographVariant(name="without", augmentation="none", p=0.0)
