@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "augsal_transforms"
 # From the ground. A room is a package, or a file that stands beside the packages. A room imports from lower floors.
 FLOORS = (
-    ("sharing",),
+    ("sharing", "cores"),
     (
         "files",
         "faults",

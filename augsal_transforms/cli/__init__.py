@@ -18,11 +18,13 @@ from augsal_transforms.cli.help import Command
 from augsal_transforms.cli.readouts import train_readouts
 from augsal_transforms.cli.shift import shift, stimuli
 from augsal_transforms.cli.store import gc, pack, stats, verify
+from augsal_transforms.cli.threads import on_its_cores
 
 # Without markup: "[ray]" and "[viz]" are names of extras here.
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 _RESUMABLE = (generate, train_readouts, scenes)
+_COMPUTING = (edit, explain, calibrate, gallery, train_readouts, shift)  # `generate` looks to it itself
 for command in (
     *(
         edit,
@@ -42,7 +44,8 @@ for command in (
     *(train_readouts, evaluate, stimuli, shift, doctor),
 ):
     first_line = (command.__doc__ or "").splitlines()[0]
-    app.command(cls=Command, short_help=first_line)(with_exit_codes(command, resumes=command in _RESUMABLE))
+    run = on_its_cores(command) if command in _COMPUTING else command
+    app.command(cls=Command, short_help=first_line)(with_exit_codes(run, resumes=command in _RESUMABLE))
 
 
 def _print_version(wanted: bool) -> None:

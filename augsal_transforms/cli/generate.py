@@ -15,16 +15,26 @@ import typer
 from augsal_transforms.cli.errors import FAILURES
 from augsal_transforms.cli.gates import (
     PREDICTOR,
-    GateOptions,
     Margin,
     Predictor,
     Raise,
     check_gate,
-    open_gate,
     usual_edits,
 )
 from augsal_transforms.cli.kinds import parse_edits
-from augsal_transforms.cli.options import DEVICE, EDITOR, AsJson, CheckPixels, Device, Editor, LayoutName, Sigma, Split
+from augsal_transforms.cli.opening import DataFiles, open_data, open_generation
+from augsal_transforms.cli.options import (
+    DEVICE,
+    EDITOR,
+    AsJson,
+    CheckPixels,
+    Device,
+    Editor,
+    LayoutName,
+    Sigma,
+    Split,
+    Threads,
+)
 from augsal_transforms.cli.outputs import check_folder
 from augsal_transforms.cli.preflight import check_device, check_editor, check_library
 from augsal_transforms.cli.progress import Quiet, bars
@@ -33,14 +43,11 @@ from augsal_transforms.cli.units import as_duration, as_size
 if TYPE_CHECKING:
     from collections import Counter
 
-    from augsal_transforms import SaliencyEditor
-    from augsal_transforms.data.folders import SaliencyFolder
+    from augsal_transforms.cores import CoreShare
     from augsal_transforms.generate.generation import Generation
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 ENGINES = ("scan", "ray")
-
-DataFiles = tuple[Path, str, str, float | None, str]  # folder, split, layout, sigma, and the predictor of maps or ""
 
 Kinds = Annotated[
     str, typer.Option(help="Kinds, one edit of each for every image: {kinds}; KIND=ALPHA; MODULE:KIND of your own.")
@@ -91,6 +98,7 @@ def generate(
     device: Device = DEVICE,
     dtype: Precision = "auto",
     batch_size: BatchSize = None,
+    threads: Threads = None,
     compile: Compile = False,
     check_pixels: CheckPixels = False,
     dry_run: DryRun = False,
@@ -114,10 +122,11 @@ def generate(
     options["compile"] = compile and not dry_run  # three images would not pay for it
     make = partial(open_generation, files, store, edits, seed, gate, check_pixels, **options)
     if dry_run:
-        _print_estimate(make(), names, world, as_json, quiet)
+        with _cores(threads):
+            _print_estimate(make(), names, world, as_json, quiet)
         return
     with bars(quiet or rank > 0, "image")(total=len(names)) as progress:
-        fill = partial(_on_ray, actors, device) if engine == "ray" else _scan
+        fill = partial(_on_ray, actors, device, threads) if engine == "ray" else partial(_scan, threads)
         counts = fill(make, names, progress.update)
     _print_counts(counts, store, as_json)
     raise typer.Exit(_exit_code(counts))
@@ -139,63 +148,43 @@ def _check(engine: str, dtype: str, store: Path, device: str) -> None:
     check_device(device)
 
 
-def open_generation(
-    files: DataFiles, store: Path, edits: list[Any], seed: int, gate: GateOptions, check_pixels: bool, **options: Any
-) -> Generation:
-    """The generation that fills the store, in this process or in an actor."""
-    from augsal_transforms import EditStore
-    from augsal_transforms.generate.generation import Generation
+def _cores(threads: int | None) -> CoreShare:
+    """This process's share of the cores; prints how many threads that is."""
+    from augsal_transforms.cores import CoreShare, together_here
 
-    editor = open_editor(**options)
-    place = str(editor.model.device)
-    given: Any = {"seed": seed, "saliency_gate": open_gate(gate, place), "check_pixels": check_pixels}
-    return Generation(editor, EditStore(store), open_data(files, place), edits, **given)
+    cores = CoreShare(threads, together=together_here(os.environ))
+    typer.echo(cores.describe(), err=True)
+    return cores
 
 
-def open_data(files: DataFiles, device: str = "cpu") -> SaliencyFolder:
-    """The data set; the predictor of its maps, if any, is loaded on ``device`` when the first is read."""
-    from augsal_transforms import SaliencyPredictor
-    from augsal_transforms.data.layouts import open_layout
-    from augsal_transforms.generate.predicted_maps import open_unmapped
+def _scan(
+    threads: int | None, make: Callable[[], Generation], names: list[str], finished: Callable[..., object]
+) -> Counter[str]:
+    with _cores(threads) as cores:
 
-    folder, split, layout, sigma, predictor = files
-    if not predictor:
-        return open_layout(folder, split, layout, sigma)
-    load = partial(SaliencyPredictor.from_pretrained, predictor, device=device)
-    return open_unmapped(folder, split, layout, load)
+        def follow() -> None:
+            cores.follow()
+            finished()
 
-
-def open_editor(editor: str, device: str, dtype: str, batch_size: int | None, *, compile: bool) -> SaliencyEditor:
-    """An editor on this process's device, in the precision that suits it, with batches that fit."""
-    import torch
-
-    from augsal_transforms import EditConfig, SaliencyEditor
-    from augsal_transforms.generate.launch import own_device
-
-    place = own_device(os.environ, device)
-    if dtype == "auto":
-        dtype = "float16" if place.startswith("cuda") else "float32"
-    # Halved where a GPU's memory does not hold it. On a CPU an edit in a batch of 8 takes 0.73 of the time, of 4 0.75.
-    config = EditConfig(batch_size=(32 if place.startswith("cuda") else 8) if batch_size is None else batch_size)
-    precision = getattr(torch, dtype)
-    return SaliencyEditor.from_pretrained(editor, device=place, dtype=precision, config=config, compile=compile)
-
-
-def _scan(make: Callable[[], Generation], names: list[str], finished: Callable[..., object]) -> Counter[str]:
-    generation = make()
-    generation.run(names, finished)
+        generation = make()
+        generation.run(names, follow)
     return generation.counts
 
 
 def _on_ray(
-    actors: int, device: str, make: Callable[[], Generation], names: list[str], finished: Callable[..., object]
+    actors: int,
+    device: str,
+    threads: int | None,
+    make: Callable[[], Generation],
+    names: list[str],
+    finished: Callable[..., object],
 ) -> Counter[str]:
     import torch
 
     from augsal_transforms.generate.ray import generate_on_ray
 
     gpus = 1.0 if device != "cpu" and torch.cuda.is_available() else 0.0
-    return generate_on_ray(make, names, actors=actors, gpus=gpus, finished=finished)
+    return generate_on_ray(make, names, actors=actors, gpus=gpus, finished=finished, threads=threads)
 
 
 def _list_share(

@@ -32,5 +32,9 @@ Editor = Annotated[
 Device = Annotated[str, typer.Option(help="auto (this process's GPU, or else the CPU), cpu, cuda, cuda:1 or mps.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes that share the work; the result is the same.")]
 CheckPixels = Annotated[bool, typer.Option("--check-pixels", help="Read also images whose files look unchanged.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads.  [default: OMP_NUM_THREADS, or the cores ÷ the processes that share them]"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from augsal_transforms.cores import CoreShare
 from augsal_transforms.generate.generation import Generation
 
 IMAGES = 64  # in a block, the unit of work of an actor
@@ -18,6 +19,7 @@ def generate_on_ray(
     *,
     actors: int,
     gpus: float = 0.0,
+    threads: int | None = None,
     finished: Callable[[int], object] = lambda images: None,
 ) -> Counter[str]:
     """Make the edits of these images on several actors; returns the sum of their ``Generation.counts``.
@@ -29,6 +31,7 @@ def generate_on_ray(
         names: Names of images.
         actors: Number of actors, 1 or more.
         gpus: Number of GPUs of each actor.
+        threads: Number of CPU threads of each actor; ``None`` for its share of the cores (``CoreShare``).
         finished: Callback, called with the number of images of each block that is done.
 
     Raises:
@@ -45,11 +48,14 @@ def generate_on_ray(
 
     class Filler:
         def __init__(self) -> None:
+            self.cores = CoreShare(threads)
+            self.cores.take()
             self.generation = make()
 
         def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
             self.generation.counts.clear()
-            self.generation.run([bytes(name).decode("utf-8", "surrogatepass") for name in batch["name"]])
+            names = [bytes(name).decode("utf-8", "surrogatepass") for name in batch["name"]]
+            self.generation.run(names, self.cores.follow)
             counts = {"images": len(batch["name"]), **self.generation.counts}
             return {"cause": list(counts), "count": list(counts.values())}
 

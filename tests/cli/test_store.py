@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from augsal_transforms import Brightness, Color, Contrast, EditStore
 from augsal_transforms.cli import app
-from augsal_transforms.cli.generate import open_editor
 from augsal_transforms.cli.kinds import parse_edits
+from augsal_transforms.cli.opening import open_editor
 
 
 @pytest.fixture
