@@ -29,7 +29,7 @@ def bars(quiet: bool, unit: str, desc: str | None = None) -> Callable[..., Any]:
 
 
 class Quiet(argparse.Action):
-    """The option ``--quiet`` of a script, which hides each ``bar``."""
+    """The option ``--quiet`` of a script, which hides each ``progress_bar``."""
 
     def __init__(self, option_strings: list[str], dest: str) -> None:
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="show no progress bar")
@@ -39,7 +39,9 @@ class Quiet(argparse.Action):
         _hidden.set(True)
 
 
-def bar(items: Iterable[Any] | None = None, unit: str = "step", desc: str | None = None, **options: Any) -> Any:
+def progress_bar(
+    items: Iterable[Any] | None = None, unit: str = "step", desc: str | None = None, **options: Any
+) -> Any:
     """A bar of a script, which ``Quiet`` hides.
 
     Args:

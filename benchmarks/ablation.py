@@ -30,13 +30,13 @@ from table2.pretraining import Pretraining, pretrained
 from table2.training_set import Alternatives, HeldOut, TrainingSet
 from table2.trial import PRESET, Recipe, run_trial
 from table2.variants import GRID, WITHOUT, Variant, find_variants
-from tqdm import tqdm
 
 from augsal_transforms import EditConfig, SaliencyEditor
 from augsal_transforms.data.fixations import FixatedFolder
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.metrics import definitions
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.writer import write_scenes
 
 
@@ -159,6 +159,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--smoke", action="store_true", help="run everything once, in about a minute, at sizes that mean nothing"
     )
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.seeds, options.scenes, options.held_out, options.steps = 2, 4, 4, 2
@@ -182,13 +183,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         training_set = open_training_set(SaliencyFolder(training), wanted, series.training, recipe.size, folder)
         measured = HeldOut.read(FixatedFolder(held_out, "train"), recipe.size)
         encoder = options.runs / f"encoder-{pretraining.scenes}-{pretraining.steps}.safetensors"
-        bar = partial(tqdm, desc="encoder", disable=None)
+        bar = partial(progress_bar, desc="encoder")
         build = pretrained(CompactUnisal, encoder, pretraining, options.device, bar)
         run = partial(
             run_trial, build, training_set=training_set, held_out=measured, recipe=recipe, device=options.device
         )
         print(measure_budget(missing, run, recipe), flush=True)
-        with tqdm(total=len(missing), disable=None) as bar:
+        with progress_bar(total=len(missing)) as bar:
             trials.fill(missing, run, bar.update)
     report(trials, variants)
 

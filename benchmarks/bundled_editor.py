@@ -14,7 +14,7 @@ import colorsys
 import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from augsal_transforms.editor.edits import COLORS
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
 from augsal_transforms.gaze_study.synthetic import SERIES, ObservedScene
 from augsal_transforms.photometry import photometric_properties, weighted_mean
+from augsal_transforms.progress import Quiet, progress_bar
 
 CORE = 0.9  # where the edit mask is above this, the whole edit should arrive
 CELLS = 16  # side of the attention maps
@@ -236,7 +237,7 @@ def _order(name: str) -> str:
 @torch.no_grad()
 def measure(options: argparse.Namespace) -> list[Figure]:
     editor = SaliencyEditor.from_pretrained(options.editor)
-    samples = [ObservedScene.render(index, SERIES) for index in range(options.scenes)]
+    samples = [ObservedScene.render(index, SERIES) for index in progress_bar(range(options.scenes), "scene")]
     images = torch.stack([sample.scene.image for sample in samples]).float() / 255
     figure, scenes_linear = reconstruction(editor, images[:200], "scenes", 2)
     figures = [figure]
@@ -250,11 +251,15 @@ def measure(options: argparse.Namespace) -> list[Figure]:
         ]
         for figure in directions(editor, looked_at) if looked_at else ():
             figures.append(replace(figure, name=f"{len(looked_at)} photographs, {figure.name}"))
-    figures += regions(editor, samples)
     plain = [Sample.of(sample) for sample in samples]
-    figures += directions(editor, plain[:150])
-    figures += [Figure(*row) for row in study(editor, samples)]
-    figures += speed(editor, plain)
+    parts: list[Callable[[], Iterable[Figure]]] = [
+        lambda: regions(editor, samples),
+        lambda: directions(editor, plain[:150]),
+        lambda: (Figure(*row) for row in study(editor, samples)),
+        lambda: speed(editor, plain),
+    ]
+    for part in progress_bar(parts, "part"):
+        figures += part()
     return figures
 
 
@@ -267,6 +272,7 @@ def main() -> None:
     )
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args()
     report(measure(options), options.json)
 

@@ -17,6 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, sdpa_flop
 
+from augsal_transforms.progress import progress_bar
+
 # The counter knows the fused attention of a GPU, not that of a CPU.
 OPERATIONS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
 
@@ -108,9 +110,8 @@ def seconds(run: Callable[[], object], *, cuda: bool) -> float:
 def alternate(runs: dict[str, Callable[[], object]], rounds: int, *, cuda: bool) -> dict[str, float]:
     """Measure the median seconds of each method; they take turns, so other work on the machine slows all alike."""
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            times[name].append(seconds(run, cuda=cuda))
+    for name, run in progress_bar(list(runs.items()) * rounds, "run"):
+        times[name].append(seconds(run, cuda=cuda))
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -32,6 +32,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import to_pil_image
 
 from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
 
@@ -122,7 +123,7 @@ def all_methods(options: argparse.Namespace) -> list[Method]:
 def measure(methods: list[Method], rounds: int, peaks: dict[torch.dtype, float]) -> tuple[list[Cost], dict[str, str]]:
     """Measure the cost of each method; for one that fails, return the reason."""
     costs, skipped = {}, {}
-    for method in methods:
+    for method in progress_bar(methods, "method", "counting"):
         try:
             costs[method.name] = measure_cost(method)
         except Exception as error:  # another release of diffusers, another tokenizer: the table says which
@@ -194,6 +195,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="fewer steps of the diffusers pipelines than documented")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     diffusers.utils.logging.set_verbosity_error()
     if options.folder and not options.folder.exists():

@@ -24,11 +24,11 @@ from table2.edited_trial import EditedScenes, Recipe, Variant
 from table2.encoders import find_weights
 from table2.grid import Trials
 from table2.preparation import fill_store, write_once
-from tqdm import tqdm
 
 from augsal_transforms import SaliencyEditor, SaliencyPredictor
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.gaze_study.statistics import mean_change, paired_t
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.readouts.gaze_network import Encoder
 from augsal_transforms.scenes.writer import write_scenes
 
@@ -157,6 +157,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=Path("runs/edited"), help="folder of scenes, edits and trials")
     parser.add_argument("--table", action="store_true", help="report the finished trials, and train nothing")
     parser.add_argument("--smoke", action="store_true", help="run everything once, with an encoder of random weights")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.seeds, options.scenes, options.held_out, options.steps = 2, 1, 1, 2
@@ -177,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = [trial for seed in seeds for trial in trials.missing(variants, [seed])]  # seed by seed
     if missing and not options.table:
         training, measured = map(EditedScenes, open_sets(options))
-        with tqdm(total=len(missing), disable=None) as bar:
+        with progress_bar(total=len(missing)) as bar:
             trials.fill(
                 missing, lambda variant, seed: measured.score(training.train(variant, seed, recipe)), bar.update
             )

@@ -26,11 +26,11 @@ from table2.frozen import Compute, Features, FrozenHead, HeadRecipe, compute_fea
 from table2.photographs import SIZE, Parts, Photographs, read_part
 from table2.scoring import mean_scores, score_maps
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from augsal_transforms.diffusion.letterbox import check_images, resize
 from augsal_transforms.files import write_file
 from augsal_transforms.losses import SaliencyLoss
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.randomness import keyed_generator
 from augsal_transforms.store.keys import to_bytes
 
@@ -135,7 +135,7 @@ def train_judge(
         rows = rows + count * mirrored
         return base(head(pick(both, rows), kept), maps[rows])
 
-    for seed in range(seeds):
+    for seed in progress_bar(range(seeds), "head", kind):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             head = FrozenHead(channels)
@@ -159,6 +159,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("runs/judges"), help="folder of the trained judges")
     parser.add_argument("--parts", type=int, nargs=4, help="photographs to train on, tune, prove, and for the judges")
     parser.add_argument("--smoke", action="store_true", help="two steps of training")
+    parser.add_argument("--quiet", action=Quiet)
     return parser.parse_args(arguments)
 
 
@@ -166,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     parts = Parts(**dict(zip(vars(Parts()), options.parts, strict=True))) if options.parts else Parts()
     read: Callable[[str], Photographs] = lambda part: read_part(  # noqa: E731
-        options.data, part, parts, partial(tqdm, desc=part, disable=None)
+        options.data, part, parts, partial(progress_bar, desc=part)
     )
     training, tuning = read("judges"), read("tuning")
     for kind in KINDS:

@@ -29,6 +29,7 @@ from augsal_transforms import EditStore, SaliencyDiffusionAugment, SaliencyEdito
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
 from augsal_transforms.generate.generation import Generation
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.observer import blur_fixations, fixate
 from augsal_transforms.scenes.scenes import render_scene
 from augsal_transforms.store.keys import image_hash
@@ -70,12 +71,18 @@ def write_data(folder: Path, count: int) -> SaliencyFolder:
     """Write scenes of 480×640 as JPEG images with PNG maps."""
     for kind in ("images", "maps"):
         (folder / kind / "train").mkdir(parents=True)
-    for n in range(count):
+    for n in progress_bar(range(count), "scene"):
         scene = render_scene(n, seed=600, size=SIZE[1])
         field = blur_fixations(fixate(scene.image, scene.objects, seed=n), (SIZE[1], SIZE[1]))
         to_pil_image(scene.image[:, 80:560]).save(folder / "images" / "train" / f"{n:04d}.jpg", quality=90)
         to_pil_image(field[:, 80:560]).save(folder / "maps" / "train" / f"{n:04d}.png")
     return SaliencyFolder(folder)
+
+
+def fill(store: EditStore, editor: SaliencyEditor, folder: SaliencyFolder) -> None:
+    """Make edits of all images."""
+    with progress_bar(total=len(folder.names), unit="image", desc="edits") as shown:
+        Generation(editor, store, folder).run(folder.names, shown.update)
 
 
 def samples_per_second(loader: DataLoader[Any]) -> float:
@@ -121,17 +128,18 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder, store = write_data(Path(place) / "data", options.images), EditStore(Path(place) / "store")
-        Generation(SaliencyEditor.from_pretrained("bundled"), store, folder).run(folder.names)
+        fill(store, SaliencyEditor.from_pretrained("bundled"), folder)
         augments = {f"with us, p = {p}": SaliencyDiffusionAugment(store=store.folder, p=p, seed=0) for p in (0, 0.5)}
         firsts = {"without us": plain_tensors, **augments}
         transforms = {name: v2.Compose([first, *rest_of_pipeline()]) for name, first in firsts.items()}
         given = {"batch_size": 16, "num_workers": options.workers, "persistent_workers": options.workers > 0}
         loaders = {name: DataLoader(Transformed(folder, t), **given) for name, t in transforms.items()}
         rates: dict[str, list[float]] = {name: [] for name in loaders}
-        for epoch in range(options.epochs + 1):
+        for epoch in progress_bar(range(options.epochs + 1), "epoch"):
             for name, loader in loaders.items():
                 if name in augments:
                     augments[name].set_epoch(epoch)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
+from augsal_transforms.progress import progress_bar
 from augsal_transforms.scenes.observer import fixation_density, observe
 from augsal_transforms.scenes.scenes import Scene, render_scene
 from augsal_transforms.store.store import EditStore
@@ -46,7 +47,7 @@ def _each(
     pairs_of: Callable[[Tensor, Tensor, Scene, int], list[Pair]], data: SaliencyFolder, series: int, size: int
 ) -> Alternatives:
     alternatives = []
-    for number in range(len(data)):
+    for number in progress_bar(range(len(data)), "image"):
         image = to_rgb_image(data[number]["image"]).as_subclass(Tensor)
         height, width = image.shape[-2:]
         saliency_map = to_saliency_map(data[number]["saliency_map"], (height, width)).as_subclass(Tensor)

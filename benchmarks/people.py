@@ -23,6 +23,7 @@ from augsal_transforms.data.images import read_size
 from augsal_transforms.data.osie import Viewers, read_viewers
 from augsal_transforms.data.recorded import Size, place_fixations, round_pairs
 from augsal_transforms.metrics.table import METRICS
+from augsal_transforms.progress import Quiet, progress_bar
 
 MEASURED = ("cc", "kld", "nss", "sim", "auc_judd")
 TRAINING = 300  # photographs that make the centre bias, by the order of `ordered`
@@ -59,9 +60,11 @@ def measure(folder: Path, images: int, training: int = TRAINING) -> dict[str, li
     def saliency_map(name: str) -> Tensor:
         return make_saliency_map(dataset.fixations(name), sizes[name], degree_of_osie(sizes[name]))
 
-    bias = sum(map(saliency_map, names[:training]))  # the mean up to its scale, which no metric here depends on
+    bias = sum(
+        map(saliency_map, progress_bar(names[:training], "image"))
+    )  # the mean up to its scale, which no metric here depends on
     scores: dict[str, list[list[float]]] = {"centre bias": [], "half of the viewers": []}
-    for name in names[training : training + images]:
+    for name in progress_bar(names[training : training + images], "image"):
         size, seen = sizes[name], viewers[name]
         scores["centre bias"].append(score(bias, dataset.fixations(name), size))
         first, others = (points_of(part, size) for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
@@ -76,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("command", choices=["references"])
     parser.add_argument("--data", type=Path, required=True, help="OSIE's folder")
     parser.add_argument("--images", type=int, default=120, help="number of held-out photographs")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     print(f"{'':22s}" + "".join(f"{METRICS[name].title:>10s}" for name in MEASURED))
     for prediction, values in measure(options.data, options.images).items():

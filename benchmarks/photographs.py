@@ -27,7 +27,8 @@ from table2.photograph_report import draw_figure, print_table
 from table2.photograph_trial import run_photograph_trial
 from table2.photograph_variants import PHOTOGRAPH_GRID, WITHOUT, PhotographVariant, find_variant
 from table2.photographs import Parts
-from tqdm import tqdm
+
+from augsal_transforms.progress import Quiet, progress_bar
 
 RATES = (3e-3, 1e-2, 3e-2)  # learning rates that are tried
 LEARNING_RATES = {50: 3e-3, 100: 3e-2, 300: 1e-2}  # the best ones on the tuning photographs, by training photographs
@@ -79,7 +80,7 @@ def train(preparation: Preparation, variants: list[PhotographVariant], options: 
     data = preparation.training(preparation.photographs("training"), sources, flipped, pairs)
     proof = preparation.photographs("proof")
     measured = proof, preparation.features("proof", lambda: proof.images)
-    with tqdm(total=sum(map(len, missing.values())), desc="trials", disable=None) as bar:
+    with progress_bar(total=sum(map(len, missing.values())), desc="trials") as bar:
         for variant in wanted:
             for size, (trials, recipe) in grids.items():
                 run = partial(run_photograph_trial, data=data, size=size, measured=measured, recipe=recipe)
@@ -119,6 +120,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tune", action="store_true", help="try the learning rates, and train nothing else")
     parser.add_argument("--table", action="store_true", help="report the finished trials, and train nothing")
     parser.add_argument("--smoke", action="store_true", help="two seeds and two steps on four photographs")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.sizes, options.seeds, options.steps, options.learning_rate = [4], 2, 2, 1e-2

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from augsal_transforms import Brightness, Color, Contrast, SaliencyEditor, SaliencyPredictor
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
@@ -30,6 +29,7 @@ from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.editor.edits import Edit
 from augsal_transforms.editor.saliency_gate import gaze_rise, gaze_share
 from augsal_transforms.gaze_study.statistics import paired_t
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.observer import fixation_density, observe
 from augsal_transforms.scenes.scenes import render_scene
 
@@ -139,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scenes", type=int, default=0, help="number of scenes, in place of photographs")
     parser.add_argument("--limit", type=int, help="number of photographs")
     parser.add_argument("--out", type=Path, default=Path("raised_saliency.jsonl"))
+    parser.add_argument("--quiet", action=Quiet)
     given = parser.parse_args(arguments)
     if bool(given.scenes) == bool(given.data and given.judges):
         parser.error("give --data with --judges, or --scenes")
@@ -152,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     editor = SaliencyEditor.from_pretrained("bundled")
     with given.out.open("a") as file:
-        for item in tqdm(items):
+        for item in progress_bar(items):
             if item[0] not in measured:
                 rows = measure(editor, gate, item)
                 file.write("".join(f"{json.dumps(row)}\n" for row in rows))

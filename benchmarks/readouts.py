@@ -27,6 +27,7 @@ from augsal_transforms.diffusion.batching import seeded_noise
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.metrics import cc, kld, nss, sim
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.readouts.features import decoder_convolutions, decoder_features
 from augsal_transforms.readouts.readouts import WEIGHTS, ReadoutConfig, Readouts
 from augsal_transforms.scenes.observer import blur_fixations, fixate, observe
@@ -62,7 +63,7 @@ def photometric(predictor: SaliencyPredictor, scenes: list[Scene]) -> Iterator[F
     """Measure R² of each head on random areas of interest."""
     told, true = [], []
     generator = torch.Generator().manual_seed(0)
-    for n in range(0, len(scenes), BATCH):
+    for n in progress_bar(range(0, len(scenes), BATCH), "batch"):
         images = [scene.image for scene in scenes[n : n + BATCH]]
         areas = rectangles(draw_patches(len(images), PATCHES, generator), (images[0].shape[-2], images[0].shape[-1]))
         told.append(read(predictor, images, areas)[0].flatten(0, 1))
@@ -80,7 +81,7 @@ def classes(predictor: SaliencyPredictor, scenes: list[Scene]) -> Figure:
     """Measure the accuracy on object boxes; chance and the most frequent class are shown with it."""
     names = predictor.readouts.config.classes
     hits, kinds = 0, []
-    for scene in scenes:
+    for scene in progress_bar(scenes, "scene"):
         side = scene.image.shape[-1]
         boxes = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (thing.box for thing in scene.objects)]) / side
         _, logits = read(predictor, [scene.image], rectangles(boxes[None], (side, side)))
@@ -101,7 +102,7 @@ def saliency(predictor: SaliencyPredictor, scenes: list[Scene]) -> Iterator[Figu
     centre = torch.stack([observe(scene.image, scene.objects, seed=n) for n, scene in enumerate(others)]).mean(0)
     predicted = predictor.predict([scene.image for scene in scenes])
     rows: dict[str, list[Tensor]] = {"SR": [], "centre bias": [], "spectral residual": [], "other viewers": []}
-    for n, (scene, ours) in enumerate(zip(scenes, predicted, strict=True)):
+    for n, (scene, ours) in enumerate(zip(progress_bar(scenes, "scene"), predicted, strict=True)):
         fixations = fixate(scene.image, scene.objects, seed=n)
         truth = blur_fixations(fixations, (ours.shape[-2], ours.shape[-1]))
         again = observe(scene.image, scene.objects, seed=n + 1_000_000)
@@ -129,7 +130,7 @@ def photographs(predictor: SaliencyPredictor, folder: Path) -> Iterator[Figure]:
     maps = [to_saliency_map(dataset[n]["saliency_map"], size).as_subclass(Tensor) for n, size in enumerate(sizes)]
     predicted = predictor.predict(images)
     rows: dict[str, list[Tensor]] = {"SR": [], "centre bias": [], "spectral residual": []}
-    for n, name in enumerate(dataset.names):
+    for n, name in enumerate(progress_bar(dataset.names, "image")):
         centre = torch.stack([resize(maps[k], sizes[n]) for k in range(len(maps)) if k != n]).mean(0)
         for key, field in zip(rows, (predicted[n], centre, spectral_residual(images[n])), strict=True):
             rows[key].append(metrics(field, maps[n], dataset.fixations(name)))
@@ -162,7 +163,7 @@ def sizes(predictor: SaliencyPredictor, folder: Path) -> Iterator[Figure]:
 @torch.no_grad()
 def measure(options: argparse.Namespace) -> list[Figure]:
     predictor = SaliencyPredictor.from_pretrained(options.readouts)
-    scenes = [render_scene(n, SERIES) for n in range(options.scenes)]
+    scenes = [render_scene(n, SERIES) for n in progress_bar(range(options.scenes), "scene")]
     figures = [*photometric(predictor, scenes), classes(predictor, scenes), *saliency(predictor, scenes)]
     if options.photographs:
         figures += photographs(predictor, options.photographs)
@@ -176,6 +177,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="folder in SALICON's layout, with fixations")
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args()
     report(measure(options), options.json)
 

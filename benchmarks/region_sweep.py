@@ -24,6 +24,7 @@ from augsal_transforms import SaliencyEditor
 from augsal_transforms.diffusion.attention import cross_attention_layers
 from augsal_transforms.editor.region import refine_region, select_region, soft_threshold
 from augsal_transforms.gaze_study.synthetic import ObservedScene
+from augsal_transforms.progress import Quiet, progress_bar
 
 SERIES = 31
 NOISE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4)
@@ -98,9 +99,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--editor", default="bundled")
     parser.add_argument("--scenes", type=int, default=300)
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args()
     editor = SaliencyEditor.from_pretrained(options.editor)
-    rendered = [ObservedScene.render(index, SERIES) for index in range(options.scenes)]
+    rendered = [ObservedScene.render(index, SERIES) for index in progress_bar(range(options.scenes), "scene")]
     samples = [s for s in rendered if s.peak is not None and s.peak.named]
     truths = [s.peak for s in samples if s.peak is not None]
     print(f"{len(samples)} of {options.scenes} scenes name the object under the peak.\n")
@@ -109,7 +111,7 @@ def main() -> None:
         "| noise level | maps | heads | word | IoU at 1/3 | best threshold | IoU there |\n|---|---|---|---|---|---|---|"
     )
     refined_by_default: list[Tensor] = []
-    for noise_level in NOISE_LEVELS:
+    for noise_level in progress_bar(NOISE_LEVELS, "noise level"):
         tuned = replace(editor, config=replace(editor.config, noise_level=noise_level))
         for (size, heads), maps in attend(tuned, samples).items():
             chosen = [choose(tuned, sample, c) for sample, c in zip(samples, maps, strict=True)]

@@ -40,13 +40,13 @@ from table2.training_set import HeldOut, TrainingSet
 from table2.trial import Recipe, run_trial
 from table2.variants import WITHOUT, find_variants
 from torch import nn
-from tqdm import tqdm
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.data.fixations import FixatedFolder
 from augsal_transforms.data.splits import open_splits
 from augsal_transforms.evaluation.evaluate import evaluate
 from augsal_transforms.evaluation.models import load_model, run_model
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.writer import write_scenes
 
 
@@ -110,7 +110,7 @@ def models_of(options: argparse.Namespace) -> dict[str, Model]:
     for name, (build, learning_rate) in COMPACT.items():
         encoder = type(build().encoder).__module__  # three of the four networks share one encoder
         path = options.runs / f"{encoder}-{pretraining.scenes}-{pretraining.steps}.safetensors"
-        steps = partial(tqdm, desc=f"encoder of {name}", disable=None)
+        steps = partial(progress_bar, desc=f"encoder of {name}")
         models[name] = Model(pretrained(build, path, pretraining, options.device, steps), learning_rate)
     return models
 
@@ -157,7 +157,8 @@ def train_all(
         )
         missing = trials[name].missing([WITHOUT, *find_variants(["with"])], range(options.seeds))
         print(f"{name}: {measure_budget(missing, run, recipe)}", flush=True)
-        trials[name].fill(missing, run)
+        with progress_bar(total=len(missing), unit="trial", desc=name) as shown:
+            trials[name].fill(missing, run, shown.update)
     return trials
 
 
@@ -167,7 +168,7 @@ def print_table1(held_out: FixatedFolder, where: str, options: argparse.Namespac
         run_model(load_model(options.predictor, options.device)),
         held_out,
         preset="salicon",
-        progress=lambda names: tqdm(names, desc="predictor", disable=None),
+        progress=lambda names: progress_bar(names, desc="predictor"),
     )
     print("\nTable 1, published: SALICON test, edition of 2017")
     print(f"{'':24s}" + "".join(f"{column:>8s}" for column in COLUMNS))
@@ -210,6 +211,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--smoke", action="store_true", help="run everything once, in two minutes; checkouts without weights"
     )
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.seeds, options.scenes, options.held_out, options.steps = 2, 4, 4, 2

@@ -21,6 +21,7 @@ from counting import Cost, Method, alternate, bandwidth, ceiling, measure_cost
 from figures import Figure, report
 
 from augsal_transforms import Brightness, EditConfig, SaliencyEditor
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
 
@@ -59,7 +60,7 @@ def slope(xs: list[float], ys: list[float]) -> float:
 
 def measure(given: list[Point], rounds: int, *, cuda: bool, peak: float = math.nan) -> list[tuple[str, int, Cost]]:
     """Measure the cost of an edit at each point, and its share of ``peak``, in operations a second."""
-    costs = [measure_cost(method) for _, _, method in given]
+    costs = [measure_cost(method) for _, _, method in progress_bar(given, "point", "counting")]
     times = alternate({str(n): method.run for n, (_, _, method) in enumerate(given)}, rounds, cuda=cuda)
     for n, (cost, (_, _, method)) in enumerate(zip(costs, given, strict=True)):
         cost.seconds = times[str(n)] / method.edits
@@ -95,6 +96,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     cuda = device.type == "cuda"

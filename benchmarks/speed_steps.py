@@ -28,6 +28,7 @@ from sd15_on_cpu import build
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.diffusion.model import DiffusionModel
+from augsal_transforms.progress import Quiet, progress_bar
 
 Step = tuple[str, Callable[[], object], Callable[[], object]]  # its name, the edits before it and after it
 COMPILED = "the networks compiled"
@@ -109,7 +110,7 @@ def measure(given: list[Step], rounds: int, device: torch.device) -> list[Gain]:
     peaks = ", ".join(f"{peak / 1e12:.3g} TFLOP/s in {dtype}" for dtype, peak in machine[0].items())
     print(f"The limits of this machine: {peaks}; {machine[1] / 1e9:.0f} GB/s.")
     predicted, bounds = {}, {}
-    for name, before, after in given:
+    for name, before, after in progress_bar(given, "step", "predicting"):
         before()  # what is prepared at first: texts, kernels, compilations
         after()
         with Roofline(*machine) as first:
@@ -134,6 +135,7 @@ def main(arguments: list[str] | None = None) -> list[Gain]:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     if options.folder and not options.folder.exists():
         torch.manual_seed(0)

@@ -20,14 +20,14 @@ from typing import Any
 import torch
 from counting import alternate
 from figures import Figure, report
-from loader import Transformed, plain_tensors, rest_of_pipeline, write_data
+from loader import Transformed, fill, plain_tensors, rest_of_pipeline, write_data
 from table2.compact_models import CompactUnisal
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from augsal_transforms import AugmentedSaliencyLoss, EditStore, SaliencyDiffusionAugment, SaliencyEditor, SaliencyLoss
 from augsal_transforms.data.folders import SaliencyFolder
-from augsal_transforms.generate.generation import Generation
+from augsal_transforms.progress import Quiet
 from augsal_transforms.tv_tensors import SaliencyMap
 
 WITHOUT, TWICE, LIVE = "without us", "without us, two passes", "edits made during training"
@@ -119,11 +119,12 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--size", type=int, default=256, help="side of the network's input in pixels")
     parser.add_argument("--editor", default="bundled")
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as place:
         editor = SaliencyEditor.from_pretrained(options.editor)
         folder, store = write_data(Path(place) / "data", options.images), EditStore(Path(place) / "store")
-        Generation(editor, store, folder).run(folder.names)
+        fill(store, editor, folder)
         trainings = kinds_of_training(folder, store, editor, options.size)
         runs = {name: partial(Training.epoch, training) for name, training in trainings.items()}
         for run in runs.values():

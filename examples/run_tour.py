@@ -5,6 +5,7 @@ python examples/run_tour.py
 
 from __future__ import annotations
 
+import argparse
 import ast
 import base64
 import contextlib
@@ -17,6 +18,8 @@ from typing import Any
 
 import PIL.Image
 
+from augsal_transforms.progress import Quiet, progress_bar
+
 NOTEBOOK = Path(__file__).parent / "tour.ipynb"
 
 
@@ -28,7 +31,7 @@ def run_cells(notebook: dict[str, Any]) -> None:
     """
     names: dict[str, Any] = {"__name__": "__main__"}
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    for number, cell in enumerate(cells, 1):
+    for number, cell in enumerate(progress_bar(cells, "cell"), 1):
         code = ast.parse("".join(cell["source"]))
         last = code.body.pop() if isinstance(code.body[-1], ast.Expr) else None
         printed = io.StringIO()
@@ -57,6 +60,9 @@ def as_value(value: Any, number: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quiet", action=Quiet)
+    parser.parse_args()
     notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     start = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:

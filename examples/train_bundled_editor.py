@@ -26,6 +26,7 @@ from editor_training.vae import encode_images, train_vae
 from transformers import CLIPTokenizer
 
 from augsal_transforms import Calibration, SaliencyEditor, calibrate
+from augsal_transforms.progress import Quiet
 from augsal_transforms.scenes.scenes import render_scene
 
 
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="run a few steps of everything, in a minute")
     parser.add_argument("--photographs", type=Path, help="data set of photographs to train on beside the scenes")
     parser.add_argument("--start", type=Path, help="folder of a pipeline to start from, instead of random weights")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args()
     if options.smoke:
         options.scenes, options.vae_steps, options.unet_steps = 64, 200, 4

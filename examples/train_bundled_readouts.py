@@ -24,6 +24,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from augsal_transforms import SaliencyEditor, SaliencyPredictor
 from augsal_transforms.data.annotations import AnnotatedFolder
 from augsal_transforms.losses import correlation_coefficient, kl_divergence
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.readouts.readouts import WEIGHTS, Readouts, load_readouts
 from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--held-out", type=int, default=96, help="number of scenes on which the blur is chosen")
     parser.add_argument("--smoke", action="store_true", help="run a few steps of everything, in a minute")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args()
     if options.smoke:
         options.scenes, options.steps, options.held_out = 32, 4, 4
@@ -109,7 +111,7 @@ def choose_blur(predictor: SaliencyPredictor, count: int) -> tuple[SaliencyPredi
     scenes = [render_scene(n, BLUR_SERIES) for n in range(count)]
     targets = torch.stack([observe(scene.image, scene.objects, seed=n) for n, scene in enumerate(scenes)])
     images, rows, tried = [scene.image for scene in scenes], [], {}
-    for blur in BLURS:
+    for blur in progress_bar(BLURS, "blur"):
         readouts = Readouts(replace(predictor.readouts.config, blur=blur)).eval().requires_grad_(False)
         readouts.load_state_dict(predictor.readouts.state_dict())
         candidate = replace(predictor, readouts=readouts)

@@ -25,6 +25,7 @@ import torchvision
 from upstream_scenes import write_scenes
 
 from augsal_transforms.adapters import deepgaze2e
+from augsal_transforms.progress import Quiet
 
 
 def main() -> None:
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=Path, default=Path("runs/deepgaze2e"))
     parser.add_argument("--smoke", action="store_true", help="run everything once, in a few minutes")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args()
     if not options.smoke and None in (options.data, options.store):
         parser.error("pass --data, a folder of images with fixation maps, and --store, a store of their edits")

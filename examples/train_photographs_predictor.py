@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from safetensors.torch import load_file
 
 from augsal_transforms.data.fixations import FixatedFolder
 from augsal_transforms.evaluation.evaluate import Evaluation, evaluate
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.readouts.contract import predict_maps
 from augsal_transforms.readouts.gaze_network import GazeNetwork
 from augsal_transforms.readouts.photographs import PhotographPredictor
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--smoke", action="store_true", help="a few steps from random weights, on a few photographs")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args()
     dataset, size = FixatedFolder(options.data, captions={}), SIZE
     parts = split_by_name(dataset.names)
@@ -90,6 +93,7 @@ def measure(predictor: PhotographPredictor, photographs: Photographs, part: str)
         preset=PRESET,
         predictions="photographs",
         data=part,
+        progress=partial(progress_bar, unit="image"),
     )
 
 

@@ -18,6 +18,7 @@ from upstream_scenes import write_scenes
 
 from augsal_transforms.adapters import simplenet
 from augsal_transforms.adapters._launch import launch
+from augsal_transforms.progress import Quiet
 
 SMOKE = ("--enc_model", "resnet", "--load_weight", "0", "--no_epochs", "1", "--batch_size", "2", "--no_workers", "0")
 
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--simplenet", type=Path, required=True, help="folder of the checkout")
     parser.add_argument("--store", type=Path, help="store of edits of the training images")
     parser.add_argument("--smoke", action="store_true", help="run everything once, in two minutes")
+    parser.add_argument("--quiet", action=Quiet)
     options, theirs = parser.parse_known_args()
     if not options.smoke and options.store is None:
         parser.error("pass --store, a store of edits of the training images; `augsal generate` makes one")

@@ -30,7 +30,6 @@ from compact_unisal import CompactUnisal
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
-from tqdm import tqdm
 from upstream_scenes import write_scenes
 
 from augsal_transforms import AugmentedSaliencyLoss, EditStore, SaliencyDiffusionAugment, SaliencyEditor, SaliencyLoss
@@ -39,6 +38,7 @@ from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.metrics import cc, kld
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes import writer
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -100,7 +100,7 @@ def train(
         generator=torch.Generator().manual_seed(options.seed),
     )
     losses = []
-    progress = tqdm(total=options.epochs * len(loader), desc=name, unit="step", disable=hides_bars(options))
+    progress = progress_bar(total=options.epochs * len(loader), desc=name)
     for epoch in range(options.epochs):
         if augmented:
             first.set_epoch(epoch)
@@ -137,17 +137,12 @@ def evaluate(model: CompactUnisal, dataset: Any, options: argparse.Namespace) ->
     return {name: torch.cat(values).mean().item() for name, values in scores.items()}
 
 
-def hides_bars(options: argparse.Namespace) -> bool | None:
-    """Whether bars are hidden; ``None`` is tqdm's way to say: where stderr is no terminal."""
-    return True if options.quiet else None
-
-
 def fill_store(dataset: Any, options: argparse.Namespace) -> EditStore:
     """Make the edits of the training images, of every kind one, that the store does not have yet."""
     store = EditStore(options.store or options.out / "edits")
     editor = SaliencyEditor.from_pretrained(options.editor, device=options.device)
     generation = Generation(editor, store, dataset, seed=options.seed)
-    with tqdm(total=len(dataset), desc="edits", unit="image", disable=hides_bars(options)) as progress:
+    with progress_bar(total=len(dataset), unit="image", desc="edits") as progress:
         generation.run(dataset.names, progress.update)
     print(" · ".join(f"{name} {generation.counts[name]:,}" for name in ("made", "reused", "refused", "failed")))
     return store
@@ -168,7 +163,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("unisal-example"), help="folder for everything written")
     parser.add_argument("--unisal", type=Path, help="folder of a checkout of rdroste/unisal, to train its network")
     parser.add_argument("--store", type=Path, help="store of edits of the training images; OUT/edits if not given")
-    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+    parser.add_argument("--quiet", action=Quiet)
     parser.add_argument("--smoke", action="store_true", help="run everything once, in a minute")
     options = parser.parse_args()
     if options.unisal:
@@ -217,7 +212,7 @@ def render_scenes(options: argparse.Namespace) -> Path:
     folder: Path = options.out / f"scenes-{options.scenes}"
     for split, count in (("train", options.scenes), ("val", options.scenes // 2)):
         if not (folder / "annotations" / f"captions_{split}2014.json").exists():
-            bar = partial(tqdm, desc=f"{split} scenes", unit="scene", disable=hides_bars(options))
+            bar = partial(progress_bar, unit="scene", desc=f"{split} scenes")
             writer.write_scenes(folder, count, split=split, progress=bar)
     return folder
 

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional
 from augsal_transforms import EditStore, SaliencyEditor
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.generate.generation import Generation
+from augsal_transforms.progress import progress_bar
 from augsal_transforms.scenes.observer import blur_fixations, fixate
 from augsal_transforms.scenes.scenes import render_scene
 
@@ -38,5 +39,7 @@ def write_scenes(folder: Path, *, images: str, fixations: str, ending: str = ".j
             functional.to_pil_image(picture).save(file)
     (folder / "data" / "captions.json").write_text(json.dumps(captions))
     dataset = open_layout(folder / "data")
-    Generation(SaliencyEditor.from_pretrained("bundled"), EditStore(folder / "edits"), dataset).run(dataset.names)
+    generation = Generation(SaliencyEditor.from_pretrained("bundled"), EditStore(folder / "edits"), dataset)
+    with progress_bar(total=len(dataset), unit="image", desc="edits") as shown:
+        generation.run(dataset.names, shown.update)
     return folder / "data"

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.files import write_file
+from augsal_transforms.progress import progress_bar
 from augsal_transforms.readouts.predictor import SaliencyPredictor
 from augsal_transforms.scenes.observer import fixation_density
 from augsal_transforms.scenes.scenes import render_scene
@@ -99,7 +99,7 @@ def read_edited_set(
         predictor: Predictor of maps; ``None`` where none are needed.
     """
     originals, edited = [], []
-    for number in tqdm(range(len(data)), desc="features", disable=None):
+    for number in progress_bar(range(len(data)), desc="features"):
         image = to_rgb_image(data[number]["image"]).as_subclass(Tensor)
         size = (image.shape[-2], image.shape[-1])
         edits = list(read_edits(store, image))

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from augsal_transforms import SaliencyEditor, SaliencyPredictor
 from augsal_transforms.annotation_pairs import reweight_saliency_map
 from augsal_transforms.files import write_file
+from augsal_transforms.progress import progress_bar
 from table2.encoders import ImageNetWeights
 from table2.frozen import Features, compute_features
 from table2.photograph_edits import CHUNK, PhotographEdits, rises, write_edits
@@ -49,7 +49,7 @@ class Preparation:
         """The photographs of a part."""
         path = self.folder / f"{part}.safetensors"
         if not path.exists():
-            read = read_part(self.data, part, self.parts, partial(tqdm, desc=part, disable=None))
+            read = read_part(self.data, part, self.parts, partial(progress_bar, desc=part))
             tensors = {name: value for name, value in vars(read).items() if name != "names"}
             _write(path, tensors, {"names": json.dumps(read.names)})
         with safe_open(path, "pt") as file:
@@ -83,7 +83,7 @@ class Preparation:
     def _edits(
         self, photographs: Photographs, sources: set[str], mirrored: bool, pairs: bool
     ) -> dict[str, EditFeatures]:
-        with tqdm(total=len(photographs.names), desc="edits", disable=None) as bar:
+        with progress_bar(total=len(photographs.names), desc="edits") as bar:
             open_editor = partial(SaliencyEditor.from_pretrained, self.editor)
             write_edits(self.folder / "edits", photographs, open_editor, bar.update)
         edits = PhotographEdits.read(self.folder / "edits")
@@ -110,7 +110,7 @@ class Preparation:
         """The features of edits, in files that each took about as long as those of the photographs."""
         parts = [
             self.features(f"{name}-{n:03d}", lambda chunk=chunk: chunk)  # type: ignore[misc]
-            for n, chunk in enumerate(tqdm(images.split(10 * CHUNK), desc=name, disable=None))
+            for n, chunk in enumerate(progress_bar(images.split(10 * CHUNK), desc=name))
         ]
         return [torch.cat(maps) for maps in zip(*parts, strict=True)]
 
@@ -130,7 +130,7 @@ class Preparation:
 
 
 def _predict(predictor: SaliencyPredictor, images: Tensor, what: str) -> Tensor:
-    chunks = tqdm(images.split(CHUNK), desc=f"predictions of {what}", disable=None)
+    chunks = progress_bar(images.split(CHUNK), desc=f"predictions of {what}")
     return torch.stack([one.float() for chunk in chunks for one in predictor.predict(chunk)])
 
 

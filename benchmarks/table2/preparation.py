@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tqdm import tqdm
-
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.generate.generation import Generation
+from augsal_transforms.progress import progress_bar
 from augsal_transforms.store.store import EditStore
 from table2.grid import Trial
 from table2.trial import Recipe
@@ -38,7 +37,7 @@ def fill_store(folder: Path, data: SaliencyFolder, open_editor: Callable[[], Sal
     store, done = EditStore(folder), folder / "filled"
     if not done.exists():
         editor = open_editor()
-        with tqdm(total=EDITS_PER_KIND * len(data), desc=folder.name, disable=None) as bar:
+        with progress_bar(total=EDITS_PER_KIND * len(data), desc=folder.name) as bar:
             for seed in range(EDITS_PER_KIND):
                 Generation(editor, store, data, seed=seed).run(data.names, bar.update)
         done.touch()

@@ -14,6 +14,7 @@ from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.data.images import to_rgb_image, to_saliency_map
 from augsal_transforms.diffusion.letterbox import resize
 from augsal_transforms.evaluation.leave_one_out import FixationDataset
+from augsal_transforms.progress import progress_bar
 from augsal_transforms.store.keys import image_hash, to_bytes
 from augsal_transforms.store.store import EditStore
 from table2.classical import CLASSICAL
@@ -67,7 +68,7 @@ class TrainingSet:
         self.alternatives = alternatives or {}
         self.images, self.saliency_maps = list[Tensor](), list[Tensor]()
         self._edits: dict[str, list[dict[str, list[Pair]]]] = {name: [] for name in stores}
-        for index in range(len(dataset)):
+        for index in progress_bar(range(len(dataset)), "image", "reading"):
             sample = dataset[index]
             image = to_rgb_image(sample["image"]).as_subclass(Tensor)
             saliency_map = to_saliency_map(sample["saliency_map"], (image.shape[-2], image.shape[-1]))
@@ -152,7 +153,7 @@ class HeldOut:
     def read(cls, dataset: FixationDataset, size: int) -> HeldOut:
         """Read all images of a data set."""
         held_out = cls([], [], [])
-        for index, name in enumerate(dataset.names):
+        for index, name in enumerate(progress_bar(dataset.names, "image", "reading")):
             sample = dataset[index]
             image = to_rgb_image(sample["image"]).as_subclass(Tensor)
             height_width = (image.shape[-2], image.shape[-1])

@@ -9,11 +9,11 @@ import torch
 from editor_training.photographs import SIDE, training_part
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from augsal_transforms.data.images import read_image, to_rgb_image, to_saliency_map
 from augsal_transforms.data.layouts import open_layout
 from augsal_transforms.diffusion.letterbox import resize
+from augsal_transforms.progress import progress_bar
 
 PARTS = 2  # rectangles out of each photograph, beside all of it; each is also mirrored
 SMALLEST = 0.6  # side of a part, as a share of the photograph's
@@ -57,7 +57,7 @@ def cut_parts(folder: Path, seed: int) -> dict[str, Tensor]:
     """
     dataset, generator = open_layout(folder), torch.Generator().manual_seed(seed)
     images, maps = [], []
-    for name in tqdm(training_part(dataset.names), desc="cutting photographs"):
+    for name in progress_bar(training_part(dataset.names), desc="cutting photographs"):
         image = to_rgb_image(read_image(dataset.images[name])).as_subclass(Tensor).float()
         height, width = image.shape[-2:]
         saliency_map = to_saliency_map(read_image(dataset.maps[name]), (height, width)).as_subclass(Tensor)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from augsal_transforms.data.images import read_image
 from augsal_transforms.data.layouts import open_layout
+from augsal_transforms.progress import progress_bar
 
 SIDE = 128  # px of a crop, after resizing
 CROPS = 16  # of each photograph
@@ -40,7 +40,7 @@ def crop_photographs(folder: Path, path: Path, seed: int = 0) -> Tensor:
         crops: Tensor = torch.load(path, weights_only=True)
         return crops
     dataset, rng, drawn = open_layout(folder), np.random.default_rng(seed), []
-    for name in tqdm(training_part(dataset.names), desc="cropping photographs"):
+    for name in progress_bar(training_part(dataset.names), desc="cropping photographs"):
         image = read_image(dataset.images[name]).convert("RGB")
         short = min(image.size)
         for n in range(CROPS):

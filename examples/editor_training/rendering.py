@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
+from augsal_transforms.progress import progress_bar
 from augsal_transforms.scenes.scenes import render_scene
 
 SEED = 1  # series of the training scenes
@@ -42,7 +42,7 @@ def render_training_scenes(count: int, path: Path) -> dict[str, Any]:
     if path.exists():
         return torch.load(path, weights_only=True)
     loader = DataLoader(CaptionedScenes(count), batch_size=64, num_workers=2, collate_fn=_collate)
-    batches = list(tqdm(loader, desc="rendering scenes"))
+    batches = list(progress_bar(loader, desc="rendering scenes"))
     scenes: dict[str, Any] = {key: torch.cat([batch[key] for batch in batches]) for key in ("image", "masks")}
     scenes |= {key: [entry for batch in batches for entry in batch[key]] for key in ("caption", "words")}
     torch.save(scenes, path)

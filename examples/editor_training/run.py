@@ -12,7 +12,8 @@ import torch
 from diffusers import ConfigMixin
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from tqdm import tqdm
+
+from augsal_transforms.progress import progress_bar
 
 SAVE_EVERY, WARMUP = 200, 100
 N = TypeVar("N", bound=nn.Module)
@@ -55,7 +56,7 @@ class Run:
             self.step, self.seconds = saved["step"], saved["seconds"]
 
     def __iter__(self) -> Iterator[tuple[int, torch.Generator]]:
-        progress = tqdm(range(self.step, self.steps), initial=self.step, total=self.steps, desc=self.name)
+        progress = progress_bar(range(self.step, self.steps), initial=self.step, total=self.steps, desc=self.name)
         for step in progress:
             self.step, started = step, time.perf_counter()
             yield step, torch.Generator().manual_seed(self.seed * 1_000_003 + step)

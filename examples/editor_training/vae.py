@@ -10,7 +10,8 @@ from diffusers import AutoencoderKL
 from editor_training.rendering import to_signed
 from editor_training.run import Run, load_part
 from torch import Tensor
-from tqdm import tqdm
+
+from augsal_transforms.progress import progress_bar
 
 BATCH, CROP = 8, 64
 KL_WEIGHT, COLOR_WEIGHT = 3e-7, 1.0
@@ -104,7 +105,7 @@ def encode_images(vae: AutoencoderKL, images: Tensor, path: Path, device: torch.
     if path.exists():
         latents: Tensor = torch.load(path, weights_only=True)
         return latents
-    chunks = tqdm(images.split(32), desc="encoding images")
+    chunks = progress_bar(images.split(32), desc="encoding images")
     with torch.autocast(device.type, torch.bfloat16):
         modes = [vae.encode(to_signed(chunk).to(device)).latent_dist.mode().float().cpu() for chunk in chunks]
     latents = torch.cat(modes) * vae.config.scaling_factor

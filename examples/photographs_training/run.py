@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from photographs_training.samples import draw_batch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from augsal_transforms.progress import progress_bar
 from augsal_transforms.readouts.gaze_network import GazeNetwork
 
 BATCH_SIZE, WARMUP, SAVE_EVERY = 8, 30, 50
@@ -54,7 +54,7 @@ class Run:
 
     def train(self, samples: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Take the steps that are left."""
-        for step in tqdm(range(self.step, self.steps), initial=self.step, total=self.steps):
+        for step in progress_bar(range(self.step, self.steps), initial=self.step, total=self.steps):
             started = time.perf_counter()
             if len(self.left) < BATCH_SIZE:  # every photograph once before any comes again
                 self.left += self.draws.sample(range(len(samples)), len(samples))
