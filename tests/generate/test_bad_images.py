@@ -19,6 +19,7 @@ from augsal_transforms.generate.claims import Claims, Failures
 from augsal_transforms.generate.estimate import estimate
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.generate.jobs import JobReader
+from augsal_transforms.generate.known_files import KnownFiles
 
 
 @pytest.fixture
@@ -116,10 +117,7 @@ def test_an_image_whose_edit_cannot_be_stored_costs_itself(generation, data):
     captions["photo-2"] = "a dog " * 200_000
     (data / "captions.json").write_text(json.dumps(captions))
     generation.files = SaliencyFolder(data)
-    (job,) = (
-        job
-        for name, job in JobReader(generation.files, generation.edits, 0, generation._identity, 1).read_all(["photo-4"])
-    )
+    ((_, job),) = generation.jobs(["photo-4"])
     generation.store.path(next(iter(job.wanted[0]))).mkdir(parents=True)
     generation.run(generation.files.names)
     assert (generation.counts["made"], generation.counts["failed"]) == (4, 2)
@@ -232,11 +230,11 @@ def test_claims_and_failures_are_not_written_through_a_link(generation, tmp_path
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_images_are_read_ahead_within_a_bound_on_memory(data, monkeypatch):
+def test_images_are_read_ahead_within_a_bound_on_memory(data, tmp_path, monkeypatch):
     """Six images of 1,280 pixels of 7 bytes each, 8,960 in all: 20,000 bytes are three images."""
     monkeypatch.setattr(jobs, "AHEAD", 20_000)
     files, read = SaliencyFolder(data), []
-    reader = JobReader(files, (Contrast(1.5),), 0, {}, depth=6)
+    reader = JobReader(files, (Contrast(1.5),), 0, {}, 6, KnownFiles(tmp_path), is_finished=lambda image: False)
     original = reader.read
     object.__setattr__(reader, "read", lambda name: read.append(name) or original(name))
     walk = reader.read_all(files.names)

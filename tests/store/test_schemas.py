@@ -12,6 +12,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, EditStore
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.generate.jobs import JobReader
+from augsal_transforms.generate.known_files import KnownFiles
 from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
 from augsal_transforms.store.identity import config_identity, schema_1_config
@@ -77,7 +78,8 @@ def test_edits_of_schema_1_are_not_made_again(store, tmp_path):
         captions[f"scene_{n}"] = scene.caption if n else ""
     (data / "captions.json").write_text(json.dumps(captions))
     files = SaliencyFolder(data)
-    jobs = [job for _, job in JobReader(files, EDITS, seed=0, identity=FORMER, depth=2).read_all(files.names)]
+    reader = JobReader(files, EDITS, 0, FORMER, 2, KnownFiles(tmp_path), is_finished=lambda image: False)
+    jobs = [job for _, job in reader.read_all(files.names)]
     assert sum(len(job.wanted) for job in jobs) == 20
     assert all(key in store for job in jobs for one in job.wanted for key in one)
     key = next(iter(jobs[3].wanted[0]))
