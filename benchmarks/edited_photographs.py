@@ -22,9 +22,9 @@ from table2.frozen import HeadRecipe
 from table2.grid import Trials
 from table2.photograph_trial import TrainingFeatures, train_photographs
 from table2.photograph_variants import WITHOUT, PhotographVariant
-from tqdm import tqdm
 
 from augsal_transforms.gaze_study.statistics import mean_change, paired_t
+from augsal_transforms.progress import Quiet, progress_bar
 
 VARIANTS = (
     WITHOUT,
@@ -75,6 +75,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=HeadRecipe.steps, help="number of optimiser steps")
     parser.add_argument("--parts", type=int, nargs=4, help="photographs to train on, tune, prove, and for the judges")
     parser.add_argument("--runs", type=Path, default=Path("runs/photographs"), help="folder of everything that is made")
+    parser.add_argument("--quiet", action=Quiet)
     return parser.parse_args(arguments)
 
 
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data = preparation.training(training, {"editor"}, mirrored=False, pairs=True)
         judges = {folder.name: load_judge(folder, options.encoder) for folder in options.judges}
         measured = open_edited_photographs(preparation, options.part, judges)
-        with tqdm(total=len(missing), desc="trials", disable=None) as bar:
+        with progress_bar(total=len(missing), desc="trials") as bar:
             trials.fill(missing, partial(run, data=data, measured=measured, recipe=recipe), bar.update)
     print_table({variant.name: trials.read(variant) for variant in VARIANTS})
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from judges import Judge
 from safetensors.torch import load_file, save
 from torch import Tensor
-from tqdm import tqdm
 
 from augsal_transforms import SaliencyEditor
 from augsal_transforms.files import write_file
+from augsal_transforms.progress import progress_bar
 from table2.edited_trial import agreement
 from table2.frozen import Features, FrozenHead
 from table2.photograph_data import Preparation
@@ -79,7 +79,7 @@ def open_edited_photographs(preparation: Preparation, part: str, judges: Mapping
         judges: Judges by name.
     """
     photographs, folder = preparation.photographs(part), preparation.folder / f"edits_of_{part}"
-    with tqdm(total=len(photographs.names), desc="edits", disable=None) as bar:
+    with progress_bar(total=len(photographs.names), desc="edits") as bar:
         open_editor = partial(SaliencyEditor.from_pretrained, preparation.editor)
         write_edits(folder, photographs, open_editor, bar.update)
     edits = PhotographEdits.read(folder)
@@ -101,7 +101,7 @@ def _judged(judge: Judge, photographs: Photographs, edits: PhotographEdits, mask
     """The rise of each edit by a judge, from the file or computed now."""
     if not path.exists():
         chunks = torch.cat([photographs.images, edits.images]).split(CHUNK)
-        computed = [judge.densities(judge.compute(chunk)) for chunk in tqdm(chunks, desc=judge.kind, disable=None)]
+        computed = [judge.densities(judge.compute(chunk)) for chunk in progress_bar(chunks, desc=judge.kind)]
         before, after = torch.cat(computed).split([len(photographs.images), len(edits.images)])
         write_file(path, save({"rises": rises(before[edits.photographs], after, masks)}))
     return load_file(path)["rises"]
