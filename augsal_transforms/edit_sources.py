@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.editor.editor import SaliencyEditor
-from augsal_transforms.editor.edits import DEFAULT_EDITS, MILD_EDITS, Edit
+from augsal_transforms.editor.edits import DEFAULT_EDITS, RAISING_EDITS, Edit
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.editor.saliency_gate import SaliencyGate
 from augsal_transforms.faults import belongs_to_image
@@ -89,7 +89,7 @@ class LiveEdits:
             raise TypeError(f"`saliency_gate` must be a SaliencyGate or None, got {type(saliency_gate).__name__}.")
         self.saliency_gate = saliency_gate
         if edits is None:
-            edits = DEFAULT_EDITS if saliency_gate is None else MILD_EDITS
+            edits = DEFAULT_EDITS if saliency_gate is None else RAISING_EDITS
         self.edits: tuple[Edit, ...] = (
             tuple(edits) if isinstance(edits, Sequence) and not isinstance(edits, str) else ()
         )

@@ -70,7 +70,7 @@ class SaliencyDiffusionAugment(v2.Transform):
         pairs: Whether samples gain ``edited_saliency_map``, a ``SaliencyMap`` for the edited image (Sec. 1):
             ``saliency_map`` reweighted inside the mask by the predictor's change. It takes two predictions a sample.
         saliency_gate: Keeps an edit only if it raises the predicted saliency of its region, of candidates of all kinds
-            in turn; ``edits=None`` is then milder. For ``editor`` alone: `augsal generate` fills a store with one.
+            in turn; ``edits=None`` is then mild red and yellow. For ``editor`` alone; `augsal generate` has one too.
         keys: A sample's names of what is read, as ``{"image": "img", "prompt": "caption"}``; positions in tuples.
 
     Attributes:

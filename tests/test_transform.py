@@ -28,7 +28,7 @@ from augsal_transforms import (
     SaliencyGate,
     SaliencyMap,
 )
-from augsal_transforms.editor.edits import MILD_EDITS
+from augsal_transforms.editor.edits import RAISING_EDITS
 from augsal_transforms.sharing import ATTEMPTS
 from augsal_transforms.transform import check_worker
 
@@ -749,7 +749,7 @@ def test_a_gate_keeps_what_nothing_raises_and_its_draws_are_the_same_anywhere(bu
     assert not sample["is_edited"]
     assert torch.equal(sample["edited_image"], sample["image"])
     assert down.counts == {"not raised": 1}
-    assert SaliencyDiffusionAugment(**options).edits == MILD_EDITS
+    assert SaliencyDiffusionAugment(**options).edits == RAISING_EDITS
 
 
 def test_a_gate_goes_with_an_editor_and_must_be_one(editor, tmp_path):

@@ -50,7 +50,11 @@ PRECISIONS = ("float32", "float16", "bfloat16")
 ENGINES = ("scan", "ray")
 
 Kinds = Annotated[
-    str, typer.Option(help="Kinds, one edit of each for every image: {kinds}; KIND=ALPHA; MODULE:KIND of your own.")
+    str | None,
+    typer.Option(
+        help="Kinds, one edit of each for every image: {kinds}; KIND=ALPHA; MODULE:KIND of your own.  "
+        "[default: contrast,brightness,color; with --raise-saliency color]"
+    ),
 ]
 ContrastAlpha = Annotated[str | None, typer.Option(help="α of contrast edits, or a range.  [default: 1.2:1.8]")]
 BrightnessAlpha = Annotated[
@@ -82,7 +86,7 @@ def generate(
     layout: LayoutName = "auto",
     sigma: Sigma = None,
     editor: Editor = EDITOR,
-    kinds: Kinds = "contrast,brightness,color",
+    kinds: Kinds = None,
     contrast: ContrastAlpha = None,
     brightness: BrightnessAlpha = None,
     color: ColorAlpha = None,
@@ -110,7 +114,8 @@ def generate(
     Run it again to go on. Run it on each GPU or machine to share the work. Exit code 3 if images failed.
     """
     values, usual = {"contrast": contrast, "brightness": brightness, "color": color}, usual_edits(raise_saliency)
-    edits = parse_edits(kinds, "--kinds", values, usual=usual)
+    names_of_kinds = ("color" if raise_saliency else "contrast,brightness,color") if kinds is None else kinds
+    edits = parse_edits(names_of_kinds, "--kinds", values, usual=usual)
     gate = check_gate(raise_saliency, predictor, margin, predict_maps)
     _check(engine, dtype, store, device)
     if predict_maps and sigma is not None:
