@@ -4,7 +4,7 @@
 
 ``references`` prints, for held-out photographs, CC, KLD, NSS, SIM and AUC-Judd under the preset mit_matlab of two
 predictions: the centre bias, which is the mean map of the 300 training photographs, against all viewers; and the map of
-the first half of the viewers, against the maps and fixations of the others. It reads fixations and sizes alone.
+every second viewer, from the first on, against the maps and fixations of the others. It reads fixations and sizes alone.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def measure(folder: Path, images: int, training: int = TRAINING) -> dict[str, li
     for name in progress_bar(names[training : training + images], "image"):
         size, seen = sizes[name], viewers[name]
         scores["centre bias"].append(score(bias, dataset.fixations(name), size))
-        first, others = (points_of(part, size) for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
+        first, others = (points_of(part, size) for part in (seen[::2], seen[1::2]))
         half = make_saliency_map(first, size, degree_of_osie(size))
         scores["half of the viewers"].append(score(half, others, size))
     return {prediction: np.nanmean(rows, 0).tolist() for prediction, rows in scores.items()}
