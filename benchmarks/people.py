@@ -4,7 +4,7 @@
 
 ``references`` prints, for held-out photographs, CC, KLD, NSS, SIM and AUC-Judd under the preset mit_matlab of two
 predictions: the centre bias, which is the mean map of the 300 training photographs, against all viewers; and the map of
-every second viewer, from the first on, against the maps and fixations of the others. It reads fixations and sizes alone.
+every second viewer, from the first on, against the maps and fixations of the others. It reads fixations and sizes only.
 """
 
 from __future__ import annotations

@@ -161,9 +161,15 @@ class _Remembered:
 def _within_budget(images: Sequence[Tensor]) -> tuple[tuple[int, int], str, list[Patch | None]]:
     """Size and URI of the first picture, which is the original, and the patches of the others."""
     for side, quality in _SIZES:
-        original, *edited = (shrink(image, side) for image in images)
-        uri, patches = to_uri(original, quality), [to_patch(original, one, quality) for one in edited]
-        if len(uri) + sum(len(patch.uri) for patch in patches if patch) <= _BUDGET:
+        original = shrink(images[0], side)
+        uri, patches = to_uri(original, quality), list[Patch | None]()
+        left = _BUDGET - len(uri)
+        for image in images[1:]:
+            if left < 0 and (side, quality) != _SIZES[-1]:
+                break  # at once: the pictures of another size take as long
+            patches.append(to_patch(original, shrink(image, side), quality))
+            left -= len(patches[-1].uri) if patches[-1] else 0
+        if left >= 0:
             break
     return original.size, uri, patches
 
