@@ -205,7 +205,7 @@ class SaliencyEditor:
         regions, index = find_regions(cross_attention, saliency_map, words)  # M and i*, Eq. 8
         masks, latent_masks = draw_masks(regions, fitted, letterboxes, model.downsampling, config)
         readings = read_latent(latent, latent_masks)
-        chosen, present = torch.stack([index, torch.stack([m.any() for m in masks])]).tolist()  # the batch's only wait
+        chosen, present = torch.stack([index, torch.stack([m.any() for m in masks])]).tolist()  # one wait for both
         return [
             ImageAnalysis(
                 source=source,
@@ -242,7 +242,7 @@ class SaliencyEditor:
             bounded_edit(analysis, residual[n], readings[n], bounds, keeps_mean=edit.keeps_mean)
             for n, (analysis, edit) in enumerate(jobs)
         ]
-        numbers = torch.stack([measurements for _, measurements in bounded]).tolist()  # the only wait of the batch
+        numbers = torch.stack([measurements for _, measurements in bounded]).tolist()  # one wait for all of them
         return [edited(*job, image, row) for job, (image, _), row in zip(jobs, bounded, numbers, strict=True)]
 
 

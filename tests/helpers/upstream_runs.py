@@ -86,7 +86,7 @@ def fill(folder, paths, *, null=False):
 def fingerprint(*things):
     digest = hashlib.sha256()
     for thing in things:
-        digest.update(thing.numpy().tobytes() if isinstance(thing, torch.Tensor) else repr(thing).encode())
+        digest.update(thing.cpu().numpy().tobytes() if isinstance(thing, torch.Tensor) else repr(thing).encode())
     return digest.hexdigest()
 
 
