@@ -152,7 +152,7 @@ def cgroup_limit(root: Path, own: str) -> float:
     """Cores that a container may use at a time; infinite without a limit.
 
     Args:
-        root: Where control groups are mounted.
+        root: Folder on which control groups are mounted.
         own: Content of ``/proc/self/cgroup``.
     """
     found = re.search(r"^0::/(.*)$", own, re.MULTILINE)

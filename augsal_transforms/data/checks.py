@@ -126,7 +126,7 @@ class _Check:
             self.add("caption without image", name, path, detail)
 
     def examine(self, name: str) -> Found:
-        """What is found of one name, apart from what was found before."""
+        """Check one name, and return the findings on it alone."""
         part = copy.copy(self)
         part.problems, part.captioned, part.points, part.points_left_out = [], 0, 0, 0
         try:

@@ -22,7 +22,7 @@ class GazeChangeLoss(nn.Module):
         the size of a change can be learned. At weight 1, with a predictor's two maps as the known ones, networks follow
         the synthetic observer on edited scenes better than without edits: the correlation with the true change is 0.734
         instead of 0.685 (p = 4e-9, 16 seeds), and CC on unedited scenes is 0.007 higher
-        (``benchmarks/edited_scenes.py``).
+        (``benchmarks/edited_scenes.py``). On photographs it did not help (``benchmarks/edited_photographs.py``).
     """
 
     def __init__(self) -> None:
