@@ -141,13 +141,16 @@ def _write(
     quiet: bool,
 ) -> dict[str, int]:
     """Make the page and the figure; returns how much they show."""
-    from augsal_transforms.gallery.cards import to_card
+    import torch
+
+    from augsal_transforms.gallery.cards import to_cards
     from augsal_transforms.gallery.figure import draw_gallery, to_row
     from augsal_transforms.gallery.page import render
 
     cards, rows = [], []
-    for shown in bars(quiet, "image")(images, total=total):
-        cards.append(to_card(shown, predictor))
+    made = to_cards(images, predictor, threads=torch.get_num_threads())
+    for shown, card in bars(quiet, "image")(made, total=total):
+        cards.append(card)
         if png:
             rows.append(to_row(shown))
     if not cards:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import Tensor
 
 from augsal_transforms.editor.results import EditedImage
+from augsal_transforms.gallery.budget import within_budget
 from augsal_transforms.gallery.explain import SKIPPED, Explanation
-from augsal_transforms.gallery.pictures import Patch, shrink, to_map, to_overlay, to_patch, to_uri
+from augsal_transforms.gallery.pictures import Patch, to_map, to_overlay
 from augsal_transforms.gallery.rows import PropertyRow, to_rows
 from augsal_transforms.gallery.shown import ShownEdit, ShownImage
 from augsal_transforms.gallery.texts import Caption, clean, label, mark_word
 from augsal_transforms.readouts.contract import PredictsSaliency
-
-_BUDGET = 150_000  # bytes of the pictures of one card, as text: 24 cards with their tables stay below 6 MB
-# Pixels of the longer side, and quality of WebP; the first that keeps a card within its budget.
-_SIZES = ((480, 82), (480, 65), (400, 50), (320, 40), (240, 30), (160, 25))
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -106,10 +104,31 @@ class Card:
         return [(value, " ".join(numbers)) for value, numbers in found.items()]
 
 
+def to_cards(
+    images: Iterable[ShownImage], predictor: PredictsSaliency | None = None, *, threads: int = 1
+) -> Iterator[tuple[ShownImage, Card]]:
+    """Each image with its card, in the order of the images.
+
+    Args:
+        images: The images.
+        predictor: Predicts the saliency that the cards show; ``None`` for cards without it.
+        threads: Number of cards that are made at the same time.
+    """
+    made = deque[tuple[ShownImage, Future[Card]]]()
+    with ThreadPoolExecutor(threads) as pool:
+        for shown in images:
+            made.append((shown, pool.submit(to_card, shown, predictor)))
+            if len(made) > threads:
+                done, card = made.popleft()
+                yield done, card.result()
+        for done, card in made:
+            yield done, card.result()
+
+
 def to_card(shown: ShownImage, predictor: PredictsSaliency | None = None) -> Card:
     """The card of an image; with a predictor it has predicted saliency, too."""
     images = [shown.image, *(edit.result.image for edit in shown.edits)]
-    size, uri, patches = _within_budget(images)
+    size, uri, patches = within_budget(images)
     predictions = predictor.predict(images) if predictor else []
     overlay, region, saliency = (_Remembered(make) for make in (to_overlay, to_map, to_map))
     steps = [
@@ -156,22 +175,6 @@ class _Remembered:
                 return value
         self.known.append((tensor, self.function(tensor)))
         return self.known[-1][1]
-
-
-def _within_budget(images: Sequence[Tensor]) -> tuple[tuple[int, int], str, list[Patch | None]]:
-    """Size and URI of the first picture, which is the original, and the patches of the others."""
-    for side, quality in _SIZES:
-        original = shrink(images[0], side)
-        uri, patches = to_uri(original, quality), list[Patch | None]()
-        left = _BUDGET - len(uri)
-        for image in images[1:]:
-            if left < 0 and (side, quality) != _SIZES[-1]:
-                break  # at once: the pictures of another size take as long
-            patches.append(to_patch(original, shrink(image, side), quality))
-            left -= len(patches[-1].uri) if patches[-1] else 0
-        if left >= 0:
-            break
-    return original.size, uri, patches
 
 
 def _series(steps: list[Step], results: list[EditedImage]) -> list[Series]:

@@ -104,10 +104,11 @@ class StoredImages:
         for name, kind in spread({name: {edit.kind for edit in edits} for name, edits in self.found.items()}):
             if (image := self._read(name)) is None:
                 continue
-            own = [edit for edit in self.found[name] if edit.path.parent.name == image_hash(image)]
+            pixels = image_hash(image)
+            own = [edit for edit in self.found[name] if edit.path.parent.name == pixels]
             if not own:
                 self.problems.changed.append(name)
-            elif shown := self._show(name, kind, image, own):
+            elif shown := self._show(name, kind, image, pixels, own):
                 yield shown
         # A store of one's own making may name no source files. Then only the pixels tell.
         unnamed = in_order(name for name in self.dataset.names if name not in self.found) if self.others else []
@@ -117,20 +118,24 @@ class StoredImages:
                 del self.others[pixels]
                 self.problems.elsewhere = len(self.others)
                 own = self.store.list_edits(image)
-                if own and (shown := self._show(name, own[0].kind, image, own)):
+                if own and (shown := self._show(name, own[0].kind, image, pixels, own)):
                     yield shown
 
     def _read(self, name: str) -> Tensor | None:
         return read_original(self.dataset.images[name], self.problems)
 
-    def _show(self, name: str, kind: str, image: Tensor, entries: Sequence[EditEntry]) -> ShownImage | None:
+    def _show(
+        self, name: str, kind: str, image: Tensor, pixels: str, entries: Sequence[EditEntry]
+    ) -> ShownImage | None:
         chosen, edits = thin(entries), list[ShownEdit]()
         for entry in chosen:
             stored = self.store.read(entry.path)
             try:
                 if stored is None:
                     raise ValueError
-                edit = ShownEdit(stored.onto(image), stored.metadata["prompt"], bounds_of(stored.metadata))
+                edit = ShownEdit(
+                    stored.onto(image, known_hash=pixels), stored.metadata["prompt"], bounds_of(stored.metadata)
+                )
             except ValueError:
                 self.problems.damaged.append(printable(entry.path))
             else:

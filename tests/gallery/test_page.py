@@ -10,7 +10,7 @@ from helpers.galleries import store_edits
 from helpers.records import edited, picture
 
 from augsal_transforms import Contrast, EditStore
-from augsal_transforms.gallery.cards import to_card
+from augsal_transforms.gallery.cards import to_card, to_cards
 from augsal_transforms.gallery.page import is_page, render
 from augsal_transforms.gallery.shown import Problems, ShownEdit, ShownImage, StoredImages
 
@@ -49,6 +49,13 @@ def cards_of(store, dataset):
 
 def test_equal_stores_give_equal_pages(store, dataset):
     assert render(cards_of(store, dataset), source="edits") == render(cards_of(store, dataset), source="edits")
+
+
+def test_cards_made_together_are_those_made_one_by_one(store, dataset):
+    shown = list(StoredImages(store, dataset, Problems()))
+    together = list(to_cards(shown, threads=4))
+    assert [image for image, _ in together] == shown
+    assert [card for _, card in together] == [to_card(image) for image in shown]
 
 
 def test_the_page_allows_its_own_style_and_script_and_loads_nothing(store, dataset):
