@@ -141,7 +141,7 @@ def to_card(shown: ShownImage, predictor: PredictsSaliency | None = None) -> Car
             region=region(edit.result.region),
             caption=_caption(edit, shown.explanation),
             word=label(edit.result.word),
-            source=_source(edit.result),
+            source=_source(edit),
             rows=to_rows(edit),
             saliency=saliency(predictions[n + 1]) if predictions else "",
             share=_share(edit.result.edit_mask, predictions[0], predictions[n + 1]) if predictions else "",
@@ -196,11 +196,13 @@ def _asked(result: EditedImage) -> str:
     return f"Asked: {kind}, α = {result.alpha:g}. Allowed: {allowed}."
 
 
-def _source(result: EditedImage) -> str:
+def _source(edit: ShownEdit) -> str:
+    result = edit.result
     share = f"{(result.edit_mask > 0).float().mean():.0%} of the image"
     if result.word:
         return f"Region: “{label(result.word)}”, {share}."
-    return f"Region: the saliency map's, {share}. The caption names nothing."
+    reason = "the caption names nothing" if edit.prompt.strip() else "there is no caption"
+    return f"Region: from the saliency map, {share}, because {reason}."
 
 
 def _share(edit_mask: Tensor, before: Tensor, after: Tensor) -> str:

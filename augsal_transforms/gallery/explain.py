@@ -68,7 +68,8 @@ class Explanation:
         """The outcome in a sentence."""
         selected = next((word for word in self.words if word.state == SELECTED), None)
         if self.analysis.word is None:
-            return "The caption names nothing, so the region is the saliency map."
+            reason = "The caption names nothing" if self.analysis.source.prompt.strip() else "There is no caption"
+            return f"{reason}, so the region is the saliency map."
         if selected is None or self.analysis.is_empty:
             return "No word's attention meets the saliency map, so there is no region."
         return f"The region is that of “{selected.text}”, whose attention meets the saliency map most."

@@ -49,15 +49,20 @@ def _title(edit: ShownEdit) -> str:
 
 def draw_gallery(rows: Sequence[Row], path: Path) -> None:
     """Draw the rows and save the figure; its ending chooses the format."""
-    height = _SIDE + 3 * _LINE + _GAP
-    columns = max(len(row.panels) for row in rows)
-    canvas = Canvas(columns * (_SIDE + _GAP) + _GAP, len(rows) * height + _GAP)
-    for number, row in enumerate(rows):
-        top = _GAP + number * height
+    columns, heights = max(len(row.panels) for row in rows), [_height(row) for row in rows]
+    canvas = Canvas(columns * (_SIDE + _GAP) + _GAP, sum(heights) + len(rows) * (3 * _LINE + _GAP) + _GAP)
+    top = _GAP
+    for row, height in zip(rows, heights, strict=True):
         for column, (title, picture) in enumerate(row.panels):
             left = _GAP + column * (_SIDE + _GAP)
             below = {"horizontalalignment": "center", "verticalalignment": "bottom"}
             canvas.text(left + _SIDE / 2, top + 2 * _LINE - 4, title, size=7, color=SOFT, **below)
-            canvas.picture(picture, left, top + 2 * _LINE, _SIDE)
-        canvas.caption(_GAP, top + 2 * _LINE + _SIDE + 3, row.caption)
+            canvas.picture(picture, left, top + 2 * _LINE - (_SIDE - height) / 2, _SIDE)
+        canvas.caption(_GAP, top + 2 * _LINE + height + 3, row.caption)
+        top += height + 3 * _LINE + _GAP
     canvas.save(path)
+
+
+def _height(row: Row) -> int:
+    """Height of the panels of a row, in pixels; a panel is at most a square."""
+    return max(round(_SIDE * picture.height / max(picture.size)) for _, picture in row.panels)

@@ -43,7 +43,7 @@ def test_words_beyond_the_context_are_counted(editor):
 
 
 def test_a_caption_without_a_thing_and_a_map_of_zeros_are_told_apart(editor):
-    assert "names nothing" in explained(editor, "").summary
+    assert "no caption" in explained(editor, "").summary
     assert "names nothing" in explained(editor, "the one on the left").summary
     assert "no region" in explained(editor, "a dog", torch.zeros(1, 96, 128)).summary
     assert "“dog”" in explained(editor, "a dog").summary

@@ -98,6 +98,14 @@ def test_a_step_is_shown_with_its_numbers(store, dataset):
     assert contrast.steps[1].rows[0].bars == (25.0, 25.0)
 
 
+@pytest.mark.parametrize(("prompt", "reason"), [("on the", "the caption names nothing"), (" ", "there is no caption")])
+def test_a_region_without_a_word_is_shown_with_its_reason(dataset, prompt, reason):
+    image = picture(size=(32, 40))
+    result = replace(edited(image, Contrast(1.5)), word="", region_source="saliency_map")
+    card = to_card(ShownImage("photo", "contrast", image, None, [ShownEdit(result, prompt, None)]))
+    assert card.steps[0].source == f"Region: from the saliency map, 8% of the image, because {reason}."
+
+
 def test_bounds_stand_beside_the_bars(tmp_path, dataset):
     store = EditStore(tmp_path / "edits")
     store_edits(store, dataset, "photo-0", about={"bounds": [0.1, 0.2, 0.3, 0.4, 0.5, 2.0]})
