@@ -117,12 +117,15 @@ def draw_figure(rows: dict[str, dict[str, Comparison]], path: Path) -> None:
         sign = 1 if METRICS[metric].higher_is_better else -1
         of_metric = [rows[name][metric] for name in names]
         ci95 = [c.ci95 if c.seeds > 1 else 0 for c in of_metric]
-        axis.errorbar([sign * c.difference for c in of_metric], names, xerr=ci95, fmt="o", markersize=4, capsize=2)
+        differences = [sign * c.difference for c in of_metric]
+        axis.errorbar(differences, names, xerr=ci95, fmt="o", color="#0072B2", markersize=4, capsize=2)
         axis.axvline(0, color="0.6", linewidth=1)
         axis.locator_params(axis="x", nbins=4)
-        axis.set_title(f"{metric}, {'more' if sign > 0 else 'less'} is better", fontsize=9)
+        axis.set_title(metric if sign > 0 else f"{metric}, sign reversed", fontsize=9)
     axes[0][0].set_ylim(len(names) - 0.5, -0.5)  # the first on top
-    figure.supxlabel(f"better than {WITHOUT.name!r} by", fontsize=9)
+    figure.supxlabel(
+        f"difference to {WITHOUT.name!r}; right of the line is better (bars: 95 % intervals over seeds)", fontsize=9
+    )
     figure.tight_layout()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

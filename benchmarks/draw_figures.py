@@ -96,7 +96,9 @@ def draw_curves(curves: dict[str, Curve], path: Path) -> None:
     axis = figure.subplots()
     for number, (name, (steps, losses)) in enumerate(curves.items()):
         color, style = CURVES[number % len(CURVES)], STYLES[number % len(STYLES)]
-        axis.plot(steps, smooth(losses, width), color=color, linestyle=style, label=name)
+        marker = "o" if len(steps) == 1 else ""
+        axis.plot(steps, smooth(losses, width), marker=marker, color=color, linestyle=style, label=name)
+    axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axis.set_xlabel("training step")
     axis.set_ylabel(f"loss (running mean of {width} values)" if width > 1 else "loss")
     axis.spines[["top", "right"]].set_visible(False)

@@ -113,7 +113,7 @@ def draw_shift(study: ShiftStudy, path: Path) -> None:
     kinds = {kind: found for kind, found in study.kinds.items() if found.alpha_spans}
     figure = Figure(figsize=(1 + 2.6 * len(kinds), 3.2), layout="constrained")
     axes = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
-    for number, (axis, (kind, found)) in enumerate(zip(axes, kinds.items(), strict=True)):
+    for axis, (kind, found) in zip(axes, kinds.items(), strict=True):
         shift, places = found.shift, [(span.low + span.high) / 2 for span in found.alpha_spans]
         axis.axhline(0, color="0.6", linewidth=1)
         axis.errorbar(
@@ -121,7 +121,7 @@ def draw_shift(study: ShiftStudy, path: Path) -> None:
             [at.mean for at in shift.by_alpha],
             yerr=[at.ci95 for at in shift.by_alpha],
             fmt="o-",
-            color=f"C{number}",
+            color="#0072B2",
             markersize=5,
             capsize=3,
             label=kind,
@@ -131,7 +131,7 @@ def draw_shift(study: ShiftStudy, path: Path) -> None:
         axis.set_title(f"{kind}, {shift.images} images\nt = {shift.t:.1f}, p = {shift.p:.1g}", fontsize=9)
         axis.tick_params(labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("change of gaze in the edited region", fontsize=9)
+    axes[0].set_ylabel("change of gaze in the edit mask\n(1 = the image's mean density)", fontsize=9)
     figure.supxlabel("α (bars: 95 % intervals over images)", fontsize=9)
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix.removeprefix(".").lower(), dpi=150)

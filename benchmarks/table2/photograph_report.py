@@ -11,8 +11,8 @@ from table2.photograph_variants import WITHOUT, find_variant
 from table2.scoring import PRESET
 
 Rows = Mapping[int, Mapping[str, Mapping[str, Comparison]]]
-# Blue, vermilion and bluish green of Okabe and Ito, told apart by people with every kind of colour vision.
-LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"))
+# Blue, vermilion and black of Okabe and Ito, told apart by people with every kind of colour vision.
+LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#000000", "^"))
 
 
 def print_table(rows: Rows) -> None:
@@ -66,11 +66,14 @@ def draw_figure(rows: Rows, path: Path) -> None:
                 fmt=marker, color=color, markersize=4, capsize=2, label=f"{size} photographs",
             )  # fmt: skip
         axis.locator_params(axis="x", nbins=3)
-        axis.set_title(f"{METRICS[metric].title}, {'more' if sign > 0 else 'less'} is better", fontsize=9)
+        axis.set_title(METRICS[metric].title if sign > 0 else f"{METRICS[metric].title}, sign reversed", fontsize=9)
     axes[0][0].set_yticks(range(len(names)), [title(name).replace("*", "") for name in names])
     axes[0][0].set_ylim(len(names) - 0.5, -0.5)  # the first on top
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="upper right", ncols=len(rows), fontsize=9)
-    figure.supxlabel("better than 'without', or than the variant named, by", fontsize=9)
+    figure.supxlabel(
+        "difference to 'without', or to the variant named; right of the line is better (bars: 95 % intervals)",
+        fontsize=9,
+    )
     figure.tight_layout(rect=(0, 0, 1, 0.94))
     figure.savefig(path, dpi=100)
     pyplot.close(figure)
