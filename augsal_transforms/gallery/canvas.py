@@ -17,6 +17,8 @@ SOFTWARE = "augsal figure"
 INK, SOFT, ACCENT = "#1c1c1e", "#55565c", "#b8400e"
 _DPI = 150  # a pixel of the canvas is 1/100 inch
 
+Place = tuple[float, float, float, float]  # left, top, width, height
+
 
 class Canvas:
     """A white figure of ``width`` × ``height`` pixels.
@@ -40,18 +42,20 @@ class Canvas:
         style = {"color": INK, "verticalalignment": "top", **style}
         self.axes.text(left, top, text, fontsize=size, parse_math=False, **style)
 
-    def picture(self, picture: PIL.Image.Image | np.ndarray[Any, Any], left: float, top: float, side: float) -> None:
-        """A picture in the middle of a square of ``side`` pixels, as large as it fits."""
-        pixels = np.asarray(picture)
-        scale = side / max(pixels.shape[:2])
+    def picture(self, picture: PIL.Image.Image | np.ndarray[Any, Any], place: Place) -> Place:
+        """A picture in the middle of a place, as large as it fits; returns the place that it takes."""
+        pixels, (left, top, *room) = np.asarray(picture), place
+        scale = min(room[0] / pixels.shape[1], room[1] / pixels.shape[0])
         height, width = (length * scale for length in pixels.shape[:2])
-        x, y = left + (side - width) / 2, top + (side - height) / 2
+        x, y = left + (room[0] - width) / 2, top + (room[1] - height) / 2
         options: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if pixels.ndim == 2 else {}
-        interpolation = "nearest" if max(pixels.shape[:2]) < side else "antialiased"
+        interpolation = "nearest" if scale > 1 else "antialiased"
         self.axes.imshow(pixels, extent=(x, x + width, y + height, y), interpolation=interpolation, **options)
+        return x, y, width, height
 
-    def frame(self, left: float, top: float, width: float, height: float, color: str, style: str = "-") -> None:
-        """A rectangle's outline."""
+    def frame(self, place: Place, color: str, style: str = "-") -> None:
+        """The outline of a place."""
+        left, top, width, height = place
         corners = ((left, left + width, left + width, left, left), (top, top, top + height, top + height, top))
         self.axes.plot(*corners, color=color, linestyle=style, linewidth=1.6 if style == "-" else 0.8)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.editor.region import normalise
-from augsal_transforms.gallery.canvas import ACCENT, INK, SOFT, Canvas
+from augsal_transforms.gallery.canvas import ACCENT, INK, SOFT, Canvas, Place
 from augsal_transforms.gallery.explain import CONSIDERED, SELECTED, SKIPPED, ExplainedWord, Explanation
 from augsal_transforms.gallery.pictures import shrink
 from augsal_transforms.gallery.texts import label, mark_word, shorten
@@ -18,10 +19,31 @@ from augsal_transforms.photometry import to_unit_range
 
 _COLUMNS, _SIDE, _GAP = 8, 118, 14  # words in a row, pixels of a word's map and between maps
 _MARGIN, _LARGE, _LINE = 46, 246, 17  # pixels at the left, of a large panel, and of a line of text
-_TOP = 2 * _LINE + _LARGE + 4 * _LINE  # where the words begin
-_BLOCK = 3 * _LINE + 2 * (_SIDE + 6)  # height of a row of words
 _LONGEST = 140  # characters of a caption
 _COLORS = "viridis"  # its lightness rises evenly, so that it is read with any colour vision
+
+
+@dataclass(frozen=True)
+class _Heights:
+    """Heights in pixels, for pictures of one shape.
+
+    Attributes:
+        large: Of the pictures at the top.
+        small: Of a word's maps.
+    """
+
+    large: float
+    small: float
+
+    @property
+    def top(self) -> float:
+        """Where the words begin."""
+        return 2 * _LINE + self.large + 4 * _LINE
+
+    @property
+    def block(self) -> float:
+        """A row of words."""
+        return 3 * _LINE + 2 * (self.small + 6)
 
 
 def draw_explanation(explanation: Explanation, path: Path, map_title: str = "saliency map S") -> None:
@@ -34,18 +56,20 @@ def draw_explanation(explanation: Explanation, path: Path, map_title: str = "sal
     """
     rows = -(-len(explanation.words) // _COLUMNS)
     width = _MARGIN + _COLUMNS * (_SIDE + _GAP)
-    canvas = Canvas(width, _TOP + rows * _BLOCK + (2 * _LINE if rows else 0))
-    word, prompt = explanation.analysis.word, explanation.analysis.source.prompt
-    caption = mark_word(prompt, word.text if word else "", word.start if word else None)
+    word, source = explanation.analysis.word, explanation.analysis.source
+    share = source.image.shape[-2] / max(source.image.shape[-2:])
+    heights = _Heights(share * _LARGE, share * _SIDE)
+    canvas = Canvas(width, heights.top + rows * heights.block + (2 * _LINE if rows else 0))
+    caption = mark_word(source.prompt, word.text if word else "", word.start if word else None)
     canvas.caption(_MARGIN, 8, shorten(caption, _LONGEST), size=10)
-    _draw_panels(canvas, explanation, map_title)
-    canvas.text(_MARGIN, _TOP - 2.6 * _LINE, explanation.summary, size=9, fontweight="bold")
+    _draw_panels(canvas, explanation, map_title, heights)
+    canvas.text(_MARGIN, heights.top - 2.6 * _LINE, explanation.summary, size=9, fontweight="bold")
     if rows:
-        _draw_words(canvas, explanation)
+        _draw_words(canvas, explanation, heights)
     canvas.save(path)
 
 
-def _draw_panels(canvas: Canvas, explanation: Explanation, map_title: str) -> None:
+def _draw_panels(canvas: Canvas, explanation: Explanation, map_title: str, heights: _Heights) -> None:
     source, analysis = explanation.analysis.source, explanation.analysis
     mask = analysis.edit_mask.cpu()
     dimmed = to_unit_range(source.image.cpu()) * (0.25 + 0.75 * mask)
@@ -58,33 +82,40 @@ def _draw_panels(canvas: Canvas, explanation: Explanation, map_title: str) -> No
     panels: list[tuple[str, Any]] = [
         (f"image, {width} × {height}", shrink(source.image)),
         (map_title, _colored(maps[0])),
-        ("region M = C × S, scaled to 1", _colored(maps[1])),
-        ("edit mask: its outside dimmed", shrink(dimmed)),
+        (f"region M = {'S' if analysis.word is None else 'C × S'}, scaled to 1", _colored(maps[1])),
+        ("edit mask: what is outside is dimmed", shrink(dimmed)),
     ]
     gap = (canvas.width - _MARGIN - 4 * _LARGE - _GAP) / 3
     for number, (title, picture) in enumerate(panels):
         left = _MARGIN + number * (_LARGE + gap)
         canvas.text(left, 2 * _LINE - 4, title, size=8, color=SOFT)
-        canvas.picture(picture, left, 2 * _LINE + 12, _LARGE)
+        canvas.picture(picture, (left, 2 * _LINE + 12, _LARGE, heights.large))
 
 
-def _draw_words(canvas: Canvas, explanation: Explanation) -> None:
+def _draw_words(canvas: Canvas, explanation: Explanation, heights: _Heights) -> None:
     words = explanation.words
-    cut = f" {explanation.cut_off} further words are beyond the model's context." if explanation.cut_off else ""
-    note = "Each word's cross-attention C, and C × S. The number is ⟨C, S⟩ as a share of the largest one considered."
-    canvas.text(_MARGIN, _TOP - 1.4 * _LINE, note + cut, size=8, color=SOFT)
+    note = (
+        "C, cross-attention: where the model sees a word. C × S: where people look there, too. "
+        "The number is the sum of C × S, as a share of the largest. Skipped words name no thing."
+    )
+    canvas.text(_MARGIN, heights.top - 1.4 * _LINE, note, size=8, color=SOFT)
     for number, word in enumerate(words):
         left = _MARGIN + number % _COLUMNS * (_SIDE + _GAP)
-        top = _TOP + number // _COLUMNS * _BLOCK
+        top = heights.top + number // _COLUMNS * heights.block
         if number % _COLUMNS == 0:
             for line, title in enumerate(("C", "C × S")):
-                y = top + 2 * _LINE + line * (_SIDE + 6) + _SIDE / 2
+                y = top + 2 * _LINE + line * (heights.small + 6) + heights.small / 2
                 canvas.text(_MARGIN - 8, y, title, horizontalalignment="right", verticalalignment="center")
-        _draw_word(canvas, word, left, top, explanation)
+        _draw_word(canvas, word, (left, top, _SIDE, heights.small), explanation)
     _draw_scale(canvas, explanation.peaks)
+    if explanation.cut_off:
+        cut = f"{explanation.cut_off} further words are beyond the model's context."
+        place = {"horizontalalignment": "right", "color": SOFT}
+        canvas.text(canvas.width - _GAP, canvas.height - 1.6 * _LINE - 1, cut, size=7.5, **place)
 
 
-def _draw_word(canvas: Canvas, word: ExplainedWord, left: float, top: float, explanation: Explanation) -> None:
+def _draw_word(canvas: Canvas, word: ExplainedWord, place: Place, explanation: Explanation) -> None:
+    left, top, width, height = place
     color = {SELECTED: ACCENT, CONSIDERED: INK, SKIPPED: SOFT}[word.state]
     text = label(word.text)
     shown = text if len(text) <= 17 else f"{text[:16]}…"
@@ -96,11 +127,10 @@ def _draw_word(canvas: Canvas, word: ExplainedWord, left: float, top: float, exp
     )
     canvas.text(left, top + _LINE, state, size=7.5, color=color)
     for line, (values, peak) in enumerate(zip((word.cross_attention, word.overlap), explanation.peaks, strict=True)):
-        place = (left, top + 2 * _LINE + line * (_SIDE + 6))
         scaled = (values / max(peak, 1e-30)).clamp(0, 1)[None]
-        canvas.picture(_colored(scaled), *place, _SIDE)
+        drawn = canvas.picture(_colored(scaled), (left, top + 2 * _LINE + line * (height + 6), width, height))
         if word.state != CONSIDERED:
-            canvas.frame(*place, _SIDE, _SIDE, color, "-" if word.state == SELECTED else ":")
+            canvas.frame(drawn, color, "-" if word.state == SELECTED else ":")
 
 
 def _draw_scale(canvas: Canvas, peaks: tuple[float, float]) -> None:

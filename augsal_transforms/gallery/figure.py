@@ -57,7 +57,7 @@ def draw_gallery(rows: Sequence[Row], path: Path) -> None:
             left = _GAP + column * (_SIDE + _GAP)
             below = {"horizontalalignment": "center", "verticalalignment": "bottom"}
             canvas.text(left + _SIDE / 2, top + 2 * _LINE - 4, title, size=7, color=SOFT, **below)
-            canvas.picture(picture, left, top + 2 * _LINE - (_SIDE - height) / 2, _SIDE)
+            canvas.picture(picture, (left, top + 2 * _LINE, _SIDE, height))
         canvas.caption(_GAP, top + 2 * _LINE + height + 3, row.caption)
         top += height + 3 * _LINE + _GAP
     canvas.save(path)
