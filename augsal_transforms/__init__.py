@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augsal_transforms.augmented_dataset import AugmentedDataset
+    from augsal_transforms.collation import collate_edited
     from augsal_transforms.config import EditConfig
     from augsal_transforms.diffusion.calibration import Calibration
     from augsal_transforms.editor.calibrate import calibrate
@@ -39,6 +40,7 @@ __all__ = [
     "SaliencyMap",
     "SaliencyPredictor",
     "calibrate",
+    "collate_edited",
 ]
 
 _HERE = Path(__file__).parent
@@ -46,6 +48,7 @@ _HERE = Path(__file__).parent
 # Imported when they are asked for (PEP 562), so that `augsal --help` does not wait for torch.
 _HOMES = {
     "AugmentedDataset": "augmented_dataset",
+    "collate_edited": "collation",
     "EditConfig": "config",
     "calibrate": "editor.calibrate",
     "Calibration": "diffusion.calibration",

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from augsal_transforms.annotation_pairs import add_edited_maps
+from augsal_transforms.augmented_sample import AugmentedSample
 from augsal_transforms.edit_sources import EMPTY_MAP, ChosenSample, LiveEdits, Unedited, check_worker, open_source
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.edits import Edit
@@ -39,9 +40,9 @@ from augsal_transforms.store.store import EditStore
 class SaliencyDiffusionAugment(v2.Transform):
     """Add a copy of the image with one salient region edited to a sample, and record the edit (Sec. 5.3).
 
-    Put it first in the Compose. In: a dict with ``image``, ``saliency_map`` and, optionally, ``prompt``
-    and ``image_id``; or an ``(image, saliency_map)`` tuple, to which one dict is appended. Out, edited or
-    not: ``image`` (always the original) and ``saliency_map`` as tensors, and
+    Put it first in the Compose. In: a dict with ``image``, ``saliency_map`` and, optionally, ``prompt`` and
+    ``image_id``; or an ``(image, saliency_map)`` tuple, to which one dict is appended. Out, edited or not: ``image``
+    (always the original) and ``saliency_map`` as tensors, and
 
     - ``edited_image``: ``tv_tensors.Image``, equal to ``image`` where nothing was edited;
     - ``edit_mask``: ``EditMask`` (1, H, W) float32 in [0, 1], zeros where nothing was edited; ``is_edited``: bool ();
@@ -149,12 +150,12 @@ class SaliencyDiffusionAugment(v2.Transform):
         if not isinstance(sample, (Mapping, tuple, list)):
             raise TypeError(LONE_IMAGE.format(self.keys.describe(), type(sample).__name__))
         row = self.keys.read(sample)
-        is_pair = "image" in row and (
-            "saliency_map" in row or (self.predictor is not None and isinstance(sample, Mapping))
-        )
+        is_mapless = self.predictor is not None and isinstance(sample, Mapping)
+        is_pair = "image" in row and ("saliency_map" in row or is_mapless)
         if not is_pair or not (isinstance(sample, Mapping) or all(map(is_picture, list(row.values())[:2]))):
             raise TypeError(LONE_IMAGE.format(self.keys.describe(), describe_sample(sample)))
-        return self.keys.write(sample, self.augment_rows([row], self.keys)[0])
+        augmented = self.keys.write(sample, self.augment_rows([row], self.keys)[0])
+        return AugmentedSample(augmented) if isinstance(augmented, dict) else augmented
 
     def batch(self, batch: Mapping[str, Any], *, keys: Mapping[str, str | int] | None = None) -> dict[str, Any]:
         """Augment a collated batch where the editor is, in one go: on the GPU, after the loader.

@@ -49,7 +49,7 @@ def _register(name: str, map_type: type[tv_tensors.Mask]) -> None:
         stacked = plain if plain.ndim > 2 else plain[None]
         # The mask of an unedited sample is empty, and stays so: its new size is found without computing a pixel.
         # On a GPU the question would wait for the device.
-        is_asked = name in ("resize", "resized_crop") and plain.is_cpu and plain.numel() > 0
+        is_asked = map_type is EditMask and name in ("resize", "resized_crop") and plain.is_cpu and plain.numel() > 0
         is_empty = is_asked and not (plain.max() or plain.min())
         moved = kernel(stacked.to("meta") if is_empty else stacked, *args, **kwargs)
         if is_empty:

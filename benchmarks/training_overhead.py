@@ -4,8 +4,8 @@
 
 The compact network of ``examples/`` is trained on 480×640 JPEGs with maps, at p = 0.5. One process reads, transforms,
 predicts and learns; seconds are processor time (set OMP_NUM_THREADS=1). The second pass predicts all images again, as
-in README.md's loop, or the edited ones alone. The kinds of training take turns, epoch by epoch. One row measures the
-second pass without any edits.
+in README.md's loop, or the edited ones alone, as ``collate_edited`` gives them. The kinds of training take turns, epoch
+by epoch. One row measures the second pass without any edits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from table2.compact_models import CompactUnisal
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from augsal_transforms import AugmentedSaliencyLoss, EditStore, SaliencyDiffusionAugment, SaliencyEditor, SaliencyLoss
+from augsal_transforms import (
+    AugmentedSaliencyLoss,
+    EditStore,
+    SaliencyDiffusionAugment,
+    SaliencyEditor,
+    SaliencyLoss,
+    collate_edited,
+)
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.progress import Quiet
 from augsal_transforms.tv_tensors import SaliencyMap
@@ -44,10 +51,8 @@ def predict_all(model: Any, batch: dict[str, torch.Tensor], prediction: torch.Te
 
 
 def predict_edited(model: Any, batch: dict[str, torch.Tensor], prediction: torch.Tensor) -> torch.Tensor:
-    """Predict only the images that are edited; the loss ignores the others."""
-    edited, chosen = prediction.detach().clone(), batch["is_edited"]
-    if chosen.any():
-        edited[chosen] = model(batch["edited_image"][chosen])
+    """Predict only the images that are edited, which are all that ``collate_edited`` carries."""
+    edited: torch.Tensor = model(batch["edited_image"]) if batch["is_edited"].any() else prediction[:0]
     return edited
 
 
@@ -97,7 +102,12 @@ def kinds_of_training(
     }
     return {
         name: Training(
-            DataLoader(Transformed(folder, v2.Compose([first, *rest_of_pipeline(size)])), batch_size=8), second
+            DataLoader(
+                Transformed(folder, v2.Compose([first, *rest_of_pipeline(size)])),
+                batch_size=8,
+                collate_fn=collate_edited if second is predict_edited else None,
+            ),
+            second,
         )
         for name, (first, second) in kinds.items()
     }

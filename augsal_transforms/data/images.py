@@ -151,7 +151,7 @@ def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
     if isinstance(saliency_map, PIL.Image.Image):
         with _pil_errors(saliency_map, "saliency_map"):
             deep = saliency_map.mode.startswith(("I", "F"))
-            saliency_map = np.array(saliency_map if deep else saliency_map.convert("L"))
+            saliency_map = np.array(saliency_map if deep or saliency_map.mode == "L" else saliency_map.convert("L"))
     plain = _to_tensor(saliency_map, "saliency_map")
     if isinstance(saliency_map, np.ndarray) and plain.ndim == 3 and not _is_channel_first(plain, size):
         plain = plain.movedim(-1, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ OVERSHOOT = 0.15  # a bicubic resize leaves [0, 1] by this much at most
 
 _OVERSHOOT_REMEDY = "Resize it bilinearly, or clamp it to [0, 1] after the resize"
 
+_RESIZE = "Resize one to the other; SaliencyMap and EditMask follow `v2.Resize`."
 _REMEDIES = {
     "prediction": "Apply a sigmoid to logits, take p / max p of a log density, divide 0–255 by 255",
     "edited_prediction": "Apply a sigmoid to logits, take p / max p of a log density, divide 0–255 by 255",
@@ -38,10 +41,38 @@ def check_maps(prediction: Tensor, **maps: Tensor) -> None:
         )
     for name, values in maps.items():
         if values.shape != prediction.shape:
+            is_rows = values.ndim == prediction.ndim and values.shape[1:] == prediction.shape[1:]
             raise ValueError(
                 f"`{name}` must be shaped like `prediction`, {tuple(prediction.shape)}, got {tuple(values.shape)}. "
-                "Resize one to the other; SaliencyMap and EditMask follow `v2.Resize`."
+                + ("Rows of the edited items alone need `is_edited`." if is_rows else _RESIZE)
             )
+
+
+def spread_edited(prediction: Tensor, is_edited: Tensor | None, **maps: Tensor | None) -> list[Any]:
+    """Maps of the edited items alone, (E, …), as ``collate_edited`` gives them, as maps of all items, (B, …).
+
+    Items that are not edited get 0, which no loss looks at. Maps of all items are returned as they are.
+
+    Raises:
+        ValueError: If a map has neither a row for each item nor one for each edited item.
+    """
+    flags = is_edited if isinstance(is_edited, Tensor) and is_edited.dtype == torch.bool else None
+    if flags is None or not isinstance(prediction, Tensor) or flags.shape != prediction.shape[:1]:
+        return list(maps.values())  # what is wrong, if anything is, the checks that follow say
+    return [_spread(name, values, flags) for name, values in maps.items()]
+
+
+def _spread(name: str, values: Any, is_edited: Tensor) -> Any:
+    count = len(is_edited)
+    if not isinstance(values, Tensor) or values.ndim < 3 or len(values) == count:
+        return values
+    rows = is_edited.nonzero()[:, 0]
+    if len(rows) != len(values):
+        raise ValueError(
+            f"`{name}` must have a row for each of the {count} items, or for each of the {len(rows)} that "
+            f"`is_edited` says are edited, got {len(values)} rows."
+        )
+    return values.new_zeros((count, *values.shape[1:])).index_copy(0, rows.to(values.device), values)
 
 
 class UnitRange:

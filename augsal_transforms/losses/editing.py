@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from augsal_transforms.losses.checks import UnitRange, check_maps, flatten_maps
+from augsal_transforms.losses.checks import UnitRange, check_maps, flatten_maps, spread_edited
 
 CLAMP = 1e-6  # inside logarithms
 
@@ -57,10 +57,11 @@ class MaskedEditingLoss(nn.Module):
 
         Args:
             prediction: S′, the model's prediction for the originals, (B, 1, H, W) or (B, H, W), in [0, 1].
-            edited_prediction: S′_E, the model's prediction for the edited images, shaped like ``prediction``,
-                in [0, 1].
-            edit_mask: M, shaped like ``prediction``, in [0, 1]; resize it with the predictions.
-            is_edited: Whether each item is edited, (B,) bool; ``None`` takes the items whose mask is not empty.
+            edited_prediction: S′_E, the model's prediction for the edited images, shaped like ``prediction``, or with
+                rows for the edited items alone, (E, …); in [0, 1].
+            edit_mask: M, shaped like ``prediction`` or (E, …), in [0, 1]; resize it with the predictions.
+            is_edited: Whether each item is edited, (B,) bool; ``None`` takes the items whose mask is not empty. Rows of
+                edited items alone need it.
 
         Raises:
             TypeError: If an argument is no tensor, or ``is_edited`` is not bool.
@@ -68,6 +69,9 @@ class MaskedEditingLoss(nn.Module):
                 of an edited item is NaN or outside [0, 1]. Later calls check shapes alone, so that they do not wait
                 for the device: predictions that leave the range later are not found.
         """
+        edited_prediction, edit_mask = spread_edited(
+            prediction, is_edited, edited_prediction=edited_prediction, edit_mask=edit_mask
+        )
         check_maps(prediction, edited_prediction=edited_prediction, edit_mask=edit_mask)
         is_edited = edited_items(edit_mask, is_edited).to(prediction.device)
         self._check_range("prediction", prediction, is_edited)
@@ -143,6 +147,13 @@ class AugmentedSaliencyLoss(nn.Module):
         With ``edited_saliency_map`` (a sample has one with ``pairs=True``) ``base`` supervises the edited predictions
         of edited items too, times ``pair_weight``.
         """
+        edited_prediction, edit_mask, edited_saliency_map = spread_edited(
+            prediction,
+            is_edited,
+            edited_prediction=edited_prediction,
+            edit_mask=edit_mask,
+            edited_saliency_map=edited_saliency_map,
+        )
         editing: Tensor = self.editing(prediction, edited_prediction, edit_mask, is_edited)
         loss = self._base(prediction, saliency_map, edit_mask, is_edited) + self.editing_weight * editing
         if edited_saliency_map is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from augsal_transforms.losses.checks import UnitRange, check_maps, flatten_maps
+from augsal_transforms.losses.checks import UnitRange, check_maps, flatten_maps, spread_edited
 from augsal_transforms.losses.editing import CLAMP, edited_items
 
 
@@ -42,20 +42,27 @@ class GazeChangeLoss(nn.Module):
 
         Args:
             prediction: S′, the model's prediction for the originals, (B, 1, H, W) or (B, H, W), in [0, 1].
-            edited_prediction: S′_E, the model's prediction for the edited images, shaped like ``prediction``,
-                in [0, 1].
-            edit_mask: M, shaped like ``prediction``, in [0, 1]; resize it with the predictions.
+            edited_prediction: S′_E, the model's prediction for the edited images, shaped like ``prediction``, or with
+                rows for the edited items alone, (E, …); in [0, 1].
+            edit_mask: M, shaped like ``prediction`` or (E, …), in [0, 1]; resize it with the predictions.
             saliency_map: S, the known map of the originals, shaped like ``prediction``, in [0, 1]. Its scale does not
                 matter.
             edited_saliency_map: S_E, the known map of the edited images, of the same source as ``saliency_map``: the
-                map of an annotation pair, or a predictor's map beside the predictor's map of the original.
-            is_edited: Whether each item is edited, (B,) bool; ``None`` takes the items whose mask is not empty.
+                map of an annotation pair, or a predictor's map beside the predictor's map of the original; or (E, …).
+            is_edited: Whether each item is edited, (B,) bool; ``None`` takes the items whose mask is not empty. Rows of
+                edited items alone need it.
 
         Raises:
             TypeError: If an argument is no tensor, or ``is_edited`` is not bool.
             ValueError: If shapes differ, or, at the first call with an edited item for a shape and dtype, if a value
                 of an edited item is NaN or outside [0, 1]. Later calls check shapes alone.
         """
+        of_edited = {
+            "edited_prediction": edited_prediction,
+            "edit_mask": edit_mask,
+            "edited_saliency_map": edited_saliency_map,
+        }
+        edited_prediction, edit_mask, edited_saliency_map = spread_edited(prediction, is_edited, **of_edited)
         maps = {
             "edited_prediction": edited_prediction,
             "edit_mask": edit_mask,
