@@ -164,7 +164,7 @@ def to_saliency_map(saliency_map: Any, size: tuple[int, int]) -> SaliencyMap:
             f"{_shape_advice('saliency_map', saliency_map)}"
         )
     values = plain[:3].float().mean(0, keepdim=True) if len(plain) > 1 else plain.float()
-    scaled = values / 255 if plain.dtype == torch.uint8 else _scaled(values, plain)
+    scaled = values.div_(255) if plain.dtype == torch.uint8 else _scaled(values, plain)
     if scaled.shape[-2:] != size:
         scaled = functional.resize_image(scaled, list(size), antialias=True).clamp(0, 1)
     return SaliencyMap(scaled)
