@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from augsal_transforms.data.images import MAX_PIXELS
 from augsal_transforms.editor.results import Trial
 from augsal_transforms.photometry import PROPERTIES
 from augsal_transforms.store.keys import COLOR, HASH, KIND, MAX_ALPHA, SCHEMA
 
 MAX_TRIED = 1000  # candidates of one record
-MAX_SIDE = 16383  # pixels: the longest side of a WebP image, so of an edit's rectangle
 
 # The fields that a record takes from an ``EditedImage`` and gives back to it.
 RESULT_FIELDS = (
@@ -30,7 +30,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(_is_integer(n, 0, MAX_SIDE * 4096) for n in value)
+    return isinstance(value, list) and len(value) == 2 and all(_is_integer(n, 0, MAX_PIXELS) for n in value)
 
 
 def _are_properties(value: Any) -> bool:
@@ -59,7 +59,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "properties_after": _are_properties,
     "editor": lambda value: isinstance(value, dict),
     "place": _is_pair,
-    "size": lambda value: _is_pair(value) and (value == [0, 0] or 0 < min(value) <= max(value) <= MAX_SIDE),
+    "size": lambda value: _is_pair(value) and (value == [0, 0] or 0 < value[0] * value[1] <= MAX_PIXELS),
 }
 
 

@@ -1,18 +1,20 @@
-"""The rectangle that an edit changed, as one lossless WebP: its difference to the original, and the mask as alpha."""
+"""The rectangle that an edit changed, compressed by zstd: its difference to the original, and the mask."""
 
 from __future__ import annotations
 
-import io
-import struct
+from itertools import pairwise
 
 import numpy as np
-import PIL.Image
 import torch
+import zstandard
 from torch import Tensor
 
-from augsal_transforms.store.metadata import MAX_SIDE
+from augsal_transforms.store.webp import from_webp
 
-_NO_CHANGE = 0x00808080  # a pixel of the WebP outside the mask: alpha 0, differences 0
+# 90 edits of 30 photographs of 480×640, one thread: 60.3 kB an edit, 10 ms to write, 0.6 ms to read. The older form,
+# lossless WebP: 49.1 kB, 30 ms, 1.7 ms. Matches of 6 bytes or more are fewer than zstd's shortest, and read faster.
+_LEVEL, _MIN_MATCH = 12, 6
+_BLOCK = 16  # rows
 
 
 def bounding_box(mask: Tensor) -> tuple[int, int, int, int]:
@@ -24,63 +26,74 @@ def bounding_box(mask: Tensor) -> tuple[int, int, int, int]:
     return top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
 
 
-def to_webp(difference: Tensor, edit_mask: Tensor) -> bytes:
-    """A difference (3, h, w) and its mask (h, w), both uint8, as WebP; no bytes for an empty rectangle.
-
-    Raises:
-        ValueError: If a side is longer than WebP allows.
-    """
-    if not edit_mask.numel():
+def compress(difference: Tensor, edit_mask: Tensor) -> bytes:
+    """A difference (3, h, w) and its mask (h, w), both uint8, as bytes; no bytes for an empty rectangle."""
+    height, width = edit_mask.shape
+    if not height:
         return b""
-    if max(edit_mask.shape) > MAX_SIDE:
-        raise ValueError(f"The edited part must have sides of at most {MAX_SIDE} pixels, got {tuple(edit_mask.shape)}.")
-    file = io.BytesIO()
-    # `exact`: what lies under an alpha of 0 is kept too. On photographs a quarter smaller, and read faster, than
-    # with quality and method 0; writing takes 25 ms more, beside the editor.
-    options = {"lossless": True, "exact": True, "quality": 50, "method": 2}
-    rectangle = torch.cat([difference + 128, edit_mask[None]]).permute(1, 2, 0).contiguous()
-    PIL.Image.fromarray(rectangle.numpy()).save(file, "WEBP", **options)
-    return file.getvalue()
+    planes = difference.permute(1, 2, 0).reshape(height, 3 * width), edit_mask
+    deltas = [torch.cat([plane[:1], plane[1:] - plane[:-1]]) for plane in planes]  # modulo 256
+    parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, min_match=_MIN_MATCH)
+    return zstandard.ZstdCompressor(compression_params=parameters).compress(b"".join(d.numpy().data for d in deltas))
 
 
-def from_webp(data: bytes, height: int, width: int) -> tuple[Tensor, Tensor]:
+def decompress(data: bytes | memoryview, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Difference (3, h, w), 0 where the mask is, and mask (h, w), both uint8.
 
+    Args:
+        data: What ``compress`` made, or a WebP of an older record.
+        height: Height of the rectangle.
+        width: Its width.
+
     Raises:
-        ValueError: If the data is not one lossless WebP of this size. That is found out before it is decoded.
+        ValueError: If the data is not one rectangle of this size. That is found out before it is decompressed.
     """
     if not height:
         if data:
-            raise ValueError("An empty rectangle has no picture.")
+            raise ValueError("An empty rectangle has no data.")
         return torch.zeros(3, 0, 0, dtype=torch.uint8), torch.zeros(0, 0, dtype=torch.uint8)
-    if _webp_size(data) != (height, width):
-        raise ValueError("The picture has another size than its rectangle.")
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=("WEBP",)) as picture:
-            # A mask that is 255 everywhere may come back as no alpha at all.
-            rectangle = picture if picture.mode == "RGBA" else picture.convert("RGBA")
-            pixels, colors = np.asarray(rectangle), np.asarray(rectangle.convert("RGB"))
-    except Exception as error:  # whatever a decoder raises
-        if isinstance(error, MemoryError):
-            raise
-        raise ValueError("The picture cannot be decoded.") from error
-    if pixels.shape != (height, width, 4):
-        raise ValueError("The picture has another size than its header says.")
-    edit_mask, difference = pixels[..., 3].copy(), colors ^ 128
-    whole = pixels.view("<u4")
-    if np.count_nonzero(whole < 1 << 24) != np.count_nonzero(whole == _NO_CHANGE):  # a stranger's record
+    difference, edit_mask = (
+        from_webp(bytes(data), height, width) if data[:4] == b"RIFF" else _from_zstd(data, height, width)
+    )
+    if _reaches_beyond(difference, edit_mask):  # a stranger's record
         difference[edit_mask == 0] = 0
     # (h, w, 3) in memory, as decoders give photographs: one is added to the other row by row.
     return torch.from_numpy(difference).permute(2, 0, 1), torch.from_numpy(edit_mask)
 
 
-def _webp_size(data: bytes) -> tuple[int, int]:
-    """(height, width) from the header of a file that holds one lossless picture and nothing else."""
-    if len(data) < 25 or data[:4] != b"RIFF" or data[8:16] != b"WEBPVP8L" or data[20] != 0x2F:
-        raise ValueError("The rectangle is not a lossless WebP.")
-    size, chunk = struct.unpack_from("<I", data, 4)[0], struct.unpack_from("<I", data, 16)[0]
-    if size + 8 != len(data) or chunk + chunk % 2 + 20 != len(data):
-        raise ValueError("The WebP is longer or shorter than its header says.")
-    # 14 bits of width - 1, 14 bits of height - 1
-    bits = struct.unpack_from("<I", data, 21)[0]
-    return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+def _from_zstd(data: bytes | memoryview, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Difference (h, w, 3) and mask (h, w)."""
+    try:
+        if zstandard.frame_content_size(data) != 4 * height * width:
+            raise ValueError("The rectangle has another size than its record says.")
+        content = bytearray(zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False))
+    except zstandard.ZstdError as error:
+        raise ValueError("The rectangle cannot be decompressed.") from error
+    planes = np.frombuffer(content, np.uint8)
+    colors, edit_mask = (
+        planes[: 3 * height * width].reshape(height, -1),
+        planes[3 * height * width :].reshape(height, -1),
+    )
+    _sum_rows(colors)
+    _sum_rows(edit_mask)
+    return colors.reshape(height, width, 3), edit_mask
+
+
+def _sum_rows(plane: np.ndarray) -> None:
+    """Replace each row of a plane by the sum of the rows down to it, modulo 256."""
+    # Sums within blocks of rows, then of blocks: a fifth of the time of ``np.add.accumulate``.
+    blocks = plane[: len(plane) // _BLOCK * _BLOCK].reshape(-1, _BLOCK, plane.shape[1])
+    for n in range(1, _BLOCK):
+        blocks[:, n] += blocks[:, n - 1]
+    for above, block in pairwise(blocks):
+        block += above[-1]
+    for n in range(max(1, _BLOCK * len(blocks)), len(plane)):
+        plane[n] += plane[n - 1]
+
+
+def _reaches_beyond(difference: np.ndarray, edit_mask: np.ndarray) -> bool:
+    """Whether a difference (h, w, 3) is anywhere other than 0 where its mask (h, w) is 0."""
+    is_inside = edit_mask.reshape(-1) != 0
+    starts = np.flatnonzero(is_inside[1:] != is_inside[:-1]) + 1  # of the runs of pixels inside and outside, in turn
+    runs = np.bitwise_or.reduceat(difference.reshape(-1), np.append(0, 3 * starts))
+    return bool(runs[int(is_inside[0]) :: 2].any())

@@ -10,50 +10,36 @@ from pathlib import Path
 
 import pytest
 import torch
+import zstandard
+from helpers.record_parts import as_webp, put_together, take_apart, to_webp
 from helpers.records import EDITS, edited, key_of, picture
 
 from augsal_transforms import EditStore
 from augsal_transforms.files import parse_json
-from augsal_transforms.store.container import checksum_of
 from augsal_transforms.store.keys import EditKey
 from augsal_transforms.store.maintenance import damaged_records, repair, statistics
 from augsal_transforms.store.records import decode, encode, read_metadata
-from augsal_transforms.store.rectangle import to_webp
+from augsal_transforms.store.rectangle import compress
 
 ORIGINAL, EDIT = picture(), EDITS[0]
 RECORD = encode(key_of(ORIGINAL, EDIT), ORIGINAL, edited(ORIGINAL, EDIT), source="photo")
+RECORDS = {"zstd": RECORD, "webp": as_webp(RECORD)}
+forms = pytest.mark.parametrize("form", RECORDS)
 
 
-def take_apart(record=RECORD):
-    """Metadata as JSON, and the bytes and shapes of the tensors."""
-    (length,) = struct.unpack_from("<Q", record)
-    header = json.loads(record[8 : 8 + length])
-    data = record[8 + length :]
-    content = {name: data[slice(*header[name]["data_offsets"])] for name in ("region", "rectangle")}
-    return json.loads(header["__metadata__"]["record"]), content, {name: header[name]["shape"] for name in content}
+def parts_of(form):
+    """Metadata, content, shapes, and the checksum of its form."""
+    return *take_apart(RECORDS[form]), {"zstd": "xxh3_128", "webp": "sha256"}[form]
 
 
-def put_together(metadata, content, shapes, *, change=lambda header: None):
-    """A record whose checksum is right, whatever is in it."""
-    text = metadata if isinstance(metadata, str) else json.dumps(metadata, sort_keys=True)
-    header = {"__metadata__": {"record": text, "sha256": checksum_of(text, content, shapes)}}
-    start = 0
-    for name, dtype in (("region", "F32"), ("rectangle", "U8")):
-        end = start + len(content[name])
-        header[name] = {"dtype": dtype, "shape": shapes[name], "data_offsets": [start, end]}
-        start = end
-    change(header)
-    encoded = json.dumps(header).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    return struct.pack("<Q", len(encoded)) + encoded + content["region"] + content["rectangle"]
-
-
-def bomb(height, width):
-    """A WebP whose header says height × width; a decoder takes the memory for them before it reads on."""
-    webp = bytearray(take_apart()[1]["rectangle"])
-    bits = struct.unpack_from("<I", webp, 21)[0] >> 28 << 28
-    struct.pack_into("<I", webp, 21, bits | (height - 1) << 14 | (width - 1))
-    return bytes(webp)
+def bomb(form, height, width):
+    """A rectangle whose header says height × width; a decoder takes the memory for them before it reads on."""
+    content = bytearray(parts_of(form)[1]["rectangle"])
+    if form == "zstd":  # a frame of one segment, with its size in 8 bytes, and the first block of another
+        return b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", 4 * height * width) + bytes(content[8:])
+    bits = struct.unpack_from("<I", content, 21)[0] >> 28 << 28
+    struct.pack_into("<I", content, 21, bits | (height - 1) << 14 | (width - 1))
+    return bytes(content)
 
 
 NASTY = [
@@ -93,9 +79,9 @@ NASTY = [
 def variants(count):
     """Records each of which has one to three fields of another value, or is of another form."""
     draw = random.Random(0)
-    fields = sorted(take_apart()[0].keys() - {"about", "prompt", "source", "word", "bound_by", "editor", "seed"})
+    fields = sorted(take_apart(RECORD)[0].keys() - {"about", "prompt", "source", "word", "bound_by", "editor", "seed"})
     for _ in range(count):
-        metadata, content, shapes = take_apart()
+        metadata, content, shapes = take_apart(RECORD)
         for field in draw.sample(fields, draw.randint(1, 3)):
             value = draw.choice(NASTY)
             if draw.random() < 0.2:
@@ -106,7 +92,7 @@ def variants(count):
 
 
 def malformed():
-    metadata, content, shapes = take_apart()
+    metadata, content, shapes = take_apart(RECORD)
     whole = (metadata, content, shapes)
     yield "nested JSON", put_together('{"a":' * 100_000 + "1" + "}" * 100_000, content, shapes)
     yield (
@@ -124,7 +110,7 @@ def malformed():
     yield "another kind of header", put_together(*whole, change=lambda header: header.update(__metadata__=[]))
     yield (
         "metadata of numbers",
-        put_together(*whole, change=lambda header: header.update(__metadata__={"record": 1, "sha256": 2})),
+        put_together(*whole, change=lambda header: header.update(__metadata__={"record": 1, "xxh3_128": 2})),
     )
     yield (
         "a third tensor",
@@ -156,39 +142,72 @@ def malformed():
         ("a long region", bytes(4 * 2000), [1, 1, 2000]),
     ):
         yield name, put_together(metadata, {**content, "region": region}, {**shapes, "region": shape})
-    picture_of = content["rectangle"]
-    for name, data, size in (
-        ("no picture", b"", [9, 12]),
-        ("a picture without a place", picture_of, [0, 0]),
-        ("a picture of another size", picture_of, [12, 9]),
-        ("half a size", picture_of, [9, 0]),
-        ("a PNG", b"\x89PNG\r\n\x1a\n" + bytes(40), [9, 12]),
-        ("half a picture", picture_of[: len(picture_of) // 2], [9, 12]),
-        ("a picture with an appendix", picture_of + b"EXIF\4\0\0\0abcd", [9, 12]),
-        ("noise after a good header", picture_of[:26] + bytes(len(picture_of) - 26), [9, 12]),
-        ("a bomb that says so", bomb(12_000, 12_000), [12_000, 12_000]),
-        ("a bomb that does not", bomb(12_000, 12_000), [9, 12]),
-        ("sides that a WebP cannot have", picture_of, [2**20, 1]),
-    ):
-        yield (
-            name,
-            put_together(
-                {**metadata, "size": size}, {**content, "rectangle": data}, {**shapes, "rectangle": [len(data)]}
-            ),
-        )
+    yield "no checksum", put_together(*whole, change=lambda header: header["__metadata__"].pop("xxh3_128"))
+    yield (
+        "another checksum",
+        put_together(*whole, change=lambda header: header["__metadata__"].update(sha256="0" * 64, xxh3_128="")),
+    )
     yield "a header of gigabytes", struct.pack("<Q", 2**40) + RECORD[8:]
     yield "a header longer than the file", struct.pack("<Q", len(RECORD)) + RECORD[8:]
     yield "nothing", b""
     yield "seven bytes", RECORD[:7]
 
 
-def test_what_is_taken_apart_and_put_together_again_is_the_record():
-    assert decode(put_together(*take_apart())).metadata == decode(RECORD).metadata
+def malformed_rectangles(form):
+    metadata, content, shapes, checksum = parts_of(form)
+    picture_of = content["rectangle"]
+    of_zstd = zstandard.ZstdCompressor().compress
+    for name, data, size in (
+        ("no picture", b"", [9, 12]),
+        ("a picture without a place", picture_of, [0, 0]),
+        ("a picture of another size", picture_of, [10, 12]),
+        ("half a size", picture_of, [9, 0]),
+        ("a PNG", b"\x89PNG\r\n\x1a\n" + bytes(40), [9, 12]),
+        ("half a picture", picture_of[: len(picture_of) // 2], [9, 12]),
+        ("a picture with an appendix", picture_of + b"EXIF\4\0\0\0abcd", [9, 12]),
+        ("noise after a good header", picture_of[:26] + b"\xff" * 400, [9, 12]),
+        ("a block of no kind after a good header", _frame(432, 432)[:-4] + b"\x07\x00\x00", [9, 12]),
+        ("a bomb that says so", bomb(form, 12_000, 12_000), [12_000, 12_000]),
+        ("a bomb that does not", bomb(form, 12_000, 12_000), [9, 12]),
+        ("sides that no image has", picture_of, [2**20, 2**20]),
+        *([("a picture that is turned", picture_of, [12, 9])] if form == "webp" else []),
+        ("two frames", of_zstd(bytes(216)) + of_zstd(bytes(216)), [9, 12]),
+        ("a frame of too many bytes", of_zstd(bytes(4 * 9 * 12 + 1)), [9, 12]),
+        ("a frame of unknown size", zstandard.ZstdCompressor(write_content_size=False).compress(bytes(432)), [9, 12]),
+        ("a frame that is longer than it says", _frame(432, 433), [9, 12]),
+        ("a frame that is shorter than it says", _frame(432, 431), [9, 12]),
+        ("a frame that is gigabytes longer than it says", _frame(432, 2**17, count=2**15), [9, 12]),
+        ("a frame that needs a dictionary", b"\x28\xb5\x2f\xfd\x21\x07" + bytes([176]) + bytes(9), [9, 12]),
+        ("no frame", b"\x28\xb5\x2f\xfd", [9, 12]),
+        ("a frame to skip", b"\x50\x2a\x4d\x18" + struct.pack("<I", 432) + bytes(432), [9, 12]),
+    ):
+        changed = {**metadata, "size": size}, {**content, "rectangle": data}, {**shapes, "rectangle": [len(data)]}
+        yield name, put_together(*changed, checksum=checksum)
 
 
-@pytest.mark.parametrize(
-    ("name", "record"), list(malformed()), ids=lambda value: value if isinstance(value, str) else ""
-)
+def _frame(size, length, count=1):
+    """A zstd frame that says its size, and has blocks each of which repeats one byte."""
+    blocks = b"".join(struct.pack("<I", (n == count - 1) | 1 << 1 | length << 3)[:3] + b"\7" for n in range(count))
+    return b"\x28\xb5\x2f\xfd\xe0" + struct.pack("<Q", size) + blocks
+
+
+def test_the_frames_of_these_tests_are_frames():
+    assert zstandard.ZstdDecompressor().decompress(_frame(432, 432)) == b"\7" * 432
+
+
+@forms
+def test_what_is_taken_apart_and_put_together_again_is_the_record(form):
+    *parts, checksum = parts_of(form)
+    assert decode(put_together(*parts, checksum=checksum)).metadata == decode(RECORD).metadata
+
+
+MALFORMED = [
+    *malformed(),
+    *((f"{name} ({form})", record) for form in RECORDS for name, record in malformed_rectangles(form)),
+]
+
+
+@pytest.mark.parametrize(("name", "record"), MALFORMED, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_malformed_record_is_a_miss(name, record, tmp_path):
     assert decode(record) is None or name == "nested editor"  # which its key cannot be made of
     (tmp_path / "record").write_bytes(record)
@@ -199,7 +218,7 @@ def test_two_hundred_hostile_records_are_misses_that_verify_names_and_change_not
     store = EditStore(tmp_path)
     good = key_of(ORIGINAL, EDITS[1])
     store.put(good, ORIGINAL, edited(ORIGINAL, EDITS[1]))
-    records = [*variants(200), *(record for _, record in malformed())]
+    records = [*variants(200), *(record for _, record in MALFORMED)]
     names = set()
     for n, record in enumerate(records):
         path = store.path(good).with_name(f"contrast+1500-{n:016x}.safetensors")
@@ -218,7 +237,7 @@ def test_two_hundred_hostile_records_are_misses_that_verify_names_and_change_not
 
 @pytest.mark.parametrize("place", [[20, 5], [3, 25], [24, 32], [50_000_000, 0], [0, 2**25]])
 def test_a_rectangle_outside_the_image_is_refused_and_nothing_is_resized(place):
-    metadata, content, shapes = take_apart()
+    metadata, content, shapes = take_apart(RECORD)
     stored = decode(put_together({**metadata, "place": place}, content, shapes))
     for original in (ORIGINAL, ORIGINAL / 255):
         with pytest.raises(ValueError, match="reaches beyond its image of 24×32"):
@@ -226,13 +245,15 @@ def test_a_rectangle_outside_the_image_is_refused_and_nothing_is_resized(place):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.float16])
-def test_pixels_outside_the_mask_never_change(dtype):
+@pytest.mark.parametrize("pack", [compress, to_webp])
+@pytest.mark.parametrize("channels", [[0, 1, 2], [0], [2]])
+def test_pixels_outside_the_mask_never_change(dtype, pack, channels):
     """The difference is 200 everywhere, the mask covers one pixel of the rectangle."""
-    metadata, content, shapes = take_apart()
-    mask = torch.zeros(9, 12, dtype=torch.uint8)
-    mask[4, 5] = 255
-    webp = to_webp(torch.full((3, 9, 12), 200, dtype=torch.uint8), mask)
-    stored = decode(put_together(metadata, {**content, "rectangle": webp}, {**shapes, "rectangle": [len(webp)]}))
+    metadata, content, shapes = take_apart(RECORD)
+    mask, difference = torch.zeros(9, 12, dtype=torch.uint8), torch.zeros(3, 9, 12, dtype=torch.uint8)
+    mask[4, 5], difference[channels] = 255, 200
+    data = pack(difference, mask)
+    stored = decode(put_together(metadata, {**content, "rectangle": data}, {**shapes, "rectangle": [len(data)]}))
     original = ORIGINAL if dtype == torch.uint8 else (ORIGINAL / 255).to(dtype)
     result = stored.onto(original, known_hash=metadata["image"])
     changed = (result.image != original).any(0)
@@ -273,24 +294,27 @@ for folder in sys.argv[2:]:
 
 
 def test_reading_an_edit_takes_at_most_ten_times_the_images_memory(tmp_path):
-    """Two records of an image of 4 megapixels that say they are of many more, then an edit of all of it."""
-    original = torch.zeros(3, 2000, 2000, dtype=torch.uint8)
+    """In both forms: two records of an image of 2 megapixels that say they are of many more, then an edit of it all."""
+    original = torch.zeros(3, 1400, 1400, dtype=torch.uint8)
     original[:, ::7, ::5] = 99
-    key = key_of(original, EDIT)
-    record = encode(key, original, edited(original, EDIT, (0, 0, 2000, 2000)))
-    metadata, content, shapes = take_apart(record)
-    for side in (7000, 16383):
-        changed = {**content, "rectangle": bomb(side, side)}
-        of_bomb = {**shapes, "rectangle": [len(changed["rectangle"])]}
-        hostile = put_together({**metadata, "size": [side, side]}, changed, of_bomb)
-        EditStore(tmp_path / str(side)).write(key, hostile)
-    EditStore(tmp_path / "good").write(key, record)
+    key, names = key_of(original, EDIT), []
+    record = encode(key, original, edited(original, EDIT, (0, 0, 1400, 1400)))
+    for form, checksum, whole in (("zstd", "xxh3_128", record), ("webp", "sha256", as_webp(record))):
+        metadata, content, shapes = take_apart(whole)
+        for side in (7000, 16383):
+            changed = {**content, "rectangle": bomb(form, side, side)}
+            of_bomb = {**shapes, "rectangle": [len(changed["rectangle"])]}
+            hostile = put_together({**metadata, "size": [side, side]}, changed, of_bomb, checksum=checksum)
+            names.append(f"{form}-{side}")
+            EditStore(tmp_path / names[-1]).write(key, hostile)
+        names.append(form)
+        EditStore(tmp_path / form).write(key, whole)
     torch.save(original, tmp_path / "original.pt")
     path = ":".join([str(Path(__file__).parents[1]), *sys.path])
-    command = [sys.executable, "-c", GROWTH, *(tmp_path / name for name in ("original.pt", "7000", "16383", "good"))]
+    command = [sys.executable, "-c", GROWTH, *(tmp_path / name for name in ("original.pt", *names))]
     out = subprocess.run(command, check=True, capture_output=True, text=True, env={"PYTHONPATH": path}).stdout.split()
-    assert out[::2] == ["none", "none", "contrast"]
-    assert all(float(growth) < limit for growth, limit in zip(out[1::2], (1, 1, 10), strict=True)), out
+    assert out[::2] == ["none", "none", "contrast"] * 2
+    assert all(float(growth) < limit for growth, limit in zip(out[1::2], (1, 1, 10) * 2, strict=True)), out
 
 
 def test_the_same_edit_is_the_same_bytes_each_time():
@@ -308,9 +332,6 @@ def test_json_of_strangers_is_refused_with_a_value_error():
 def test_an_edit_that_no_record_can_hold_is_refused_when_it_is_written():
     with pytest.raises(ValueError, match="`prompt`"):
         encode(key_of(ORIGINAL, EDIT, prompt="a" * 2**20), ORIGINAL, edited(ORIGINAL, EDIT))
-    with pytest.raises(ValueError, match="16383"):
-        long = picture(size=(1, 20_000))
-        encode(key_of(long, EDIT), long, edited(long, EDIT, (0, 0, 1, 20_000)))
     for region in (
         torch.zeros(4, 4),
         torch.zeros(1, 4, 2000),

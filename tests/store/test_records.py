@@ -4,6 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from helpers.record_parts import as_webp
 from helpers.records import EDITS, edited, key_of, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,12 +38,20 @@ def test_an_edit_comes_back_to_the_bit_in_every_field(edit, place):
 
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(st.integers(1, 40), st.integers(1, 40)), st.integers(0, 99), st.data())
-def test_any_size_and_place_comes_back(size, seed, data):
+def test_any_size_and_place_comes_back_from_a_record_of_either_form(size, seed, data):
     top, left = data.draw(st.integers(0, size[0] - 1)), data.draw(st.integers(0, size[1] - 1))
     place = (top, left, data.draw(st.integers(1, size[0] - top)), data.draw(st.integers(1, size[1] - left)))
     original, edit = picture(seed, size), Contrast(1.5)
     result = edited(original, edit, place, seed)
-    same(decode(encode(key_of(original, edit, seed), original, result)).onto(original), result)
+    record = encode(key_of(original, edit, seed), original, result)
+    same(decode(record).onto(original), result)
+    same(decode(as_webp(record)).onto(original), result)
+
+
+def test_a_wide_panorama_comes_back():
+    original, edit = picture(size=(2, 40_000)), Contrast(1.5)
+    result = edited(original, edit, (0, 0, 2, 40_000))
+    same(decode(encode(key_of(original, edit), original, result)).onto(original), result)
 
 
 def test_a_float_image_gets_its_eight_bit_edit_and_keeps_its_own_pixels_outside():
@@ -161,8 +170,10 @@ def test_a_picture_is_the_same_picture_as_bytes_and_as_floats():
     assert image_hash(picture(size=(24, 32))) != image_hash(picture(size=(24, 32)).reshape(3, 32, 24))
 
 
-def test_truncated_flipped_and_foreign_bytes_are_never_read_as_an_edit(record):
+@pytest.mark.parametrize("form", [bytes, as_webp])
+def test_truncated_flipped_and_foreign_bytes_are_never_read_as_an_edit(record, form):
     """Every truncation, 3,000 flipped bits, 500 random blobs: none, or what was written."""
+    record = form(record)
     truth = decode(record)
     rng = np.random.default_rng(0)
     damaged = [record[:n] for n in range(len(record))]
