@@ -127,6 +127,14 @@ def check_seeds(seed: Any, images: Sequence[Any]) -> list[int]:
     return [int(value) for value in seeds]
 
 
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device. A GPU is not waited for: it copies after the work that it has been given.
+
+    A tensor in pinned memory must not be changed until the GPU is next waited for; others may be changed at once.
+    """
+    return values.to(device, non_blocking=device.type == "cuda")
+
+
 _FLOAT: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}  # whatever the caller's defaults are
 
 
@@ -136,6 +144,5 @@ def seeded_noise(images: list[Tensor], seeds: Sequence[int], latent: Tensor) -> 
     Each is drawn on the CPU from a generator of its own, so that any device and any batch give the same.
     """
     draws = [keyed_generator("noise", seed, pixel_hash(image)) for image, seed in zip(images, seeds, strict=True)]
-    return torch.stack([torch.randn(latent.shape[1:], generator=generator, **_FLOAT) for generator in draws]).to(
-        latent.device
-    )
+    noise = torch.stack([torch.randn(latent.shape[1:], generator=generator, **_FLOAT) for generator in draws])
+    return to_device(noise, latent.device)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from augsal_transforms.diffusion.batching import to_device
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -97,9 +99,9 @@ def locate_words(tokenizer: PreTrainedTokenizerBase, prompt: str, *, keep_stopwo
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, text_encoder: Any, prompts: list[str]) -> Tensor:
     """Encode prompts for cross-attention, each different one once. Returns (B, tokens, D)."""
     unique = sorted(set(prompts))
-    ids = torch.tensor(tokenize(tokenizer, unique)["input_ids"], device=text_encoder.device)
+    ids = to_device(torch.tensor(tokenize(tokenizer, unique)["input_ids"]), text_encoder.device)
     rows: Tensor = text_encoder(ids)[0]
-    return rows[[unique.index(prompt) for prompt in prompts]].clone()
+    return torch.stack([rows[unique.index(prompt)] for prompt in prompts])
 
 
 def insert_word(prompt: str, word: Word, inserted: str) -> str:

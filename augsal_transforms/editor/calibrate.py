@@ -12,6 +12,7 @@ from torch import Tensor
 
 from augsal_transforms.diffusion.calibration import Calibration, correct_gain, fit_decoder
 from augsal_transforms.diffusion.letterbox import Letterbox, check_images
+from augsal_transforms.diffusion.model import check_finite
 from augsal_transforms.editor.constraint import measure_std
 from augsal_transforms.editor.editor import SaliencyEditor
 from augsal_transforms.editor.passes import decode_residual, denoise
@@ -134,7 +135,9 @@ def measure_gain(editor: SaliencyEditor, images: list[Tensor], progress: Progres
             for sign in (-1, 1):
                 edited_latent = analysis.latent + analysis.latent_mask * (sign * PROBE * channel)[:, None, None]
                 output = denoise(model, editor.config, [analysis], edited_latent, model.empty_token, [0.0])
-                change = analysis.source.letterbox.restore(decode_residual(model, [analysis], output)[0])
+                residual = decode_residual(model, [analysis], output)
+                check_finite(residual)
+                change = analysis.source.letterbox.restore(residual[0])
                 row += 2 * weighted_mean(change[None], core)[0] / (sign * PROBE)
     return gain / (2 * len(analyses))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from augsal_transforms.diffusion.batching import to_device
 from augsal_transforms.diffusion.letterbox import composite, keep_mean
 from augsal_transforms.editor.constraint import allowed_strength
 from augsal_transforms.editor.results import ImageAnalysis
@@ -29,7 +30,7 @@ def bounded_edit(
         limits it, plus 6 where the gate does, −1 where none does; the six properties before and after.
         Both stay on the device.
     """
-    original = analysis.source.image.to(residual.device)
+    original = to_device(analysis.source.image, residual.device)
     image, mask = to_unit_range(original)[None], analysis.edit_mask[None]
     change = analysis.source.letterbox.restore(residual)[None]
     if keeps_mean:

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.config import EditConfig
-from augsal_transforms.diffusion.batching import Batches, seeded_noise
+from augsal_transforms.diffusion.batching import Batches, seeded_noise, to_device
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.diffusion.hub import locate_model
 from augsal_transforms.diffusion.letterbox import check_images
 from augsal_transforms.diffusion.loading import find_device, load_model
-from augsal_transforms.diffusion.model import DiffusionModel, check_finite
+from augsal_transforms.diffusion.model import DiffusionModel, read_numbers
 from augsal_transforms.editor.checks import Wanted, check_analyses, check_edits, check_options, check_sources
 from augsal_transforms.editor.composite import bounded_edit
 from augsal_transforms.editor.constraint import property_bounds
@@ -190,7 +190,7 @@ class SaliencyEditor:
     def _analyse_batch(self, sources: list[Source]) -> list[ImageAnalysis]:
         """Fig. 3 up to the region: encode, the source pass, and Eq. 8."""
         model, config, letterboxes = self.model, self.config, [source.letterbox for source in sources]
-        images = [to_unit_range(source.image.to(model.device)) for source in sources]
+        images = [to_unit_range(to_device(source.image, model.device)) for source in sources]
         fitted = torch.stack([letterbox.fit(image) for letterbox, image in zip(letterboxes, images, strict=True)])
         with read_properties(model, self.gate) as read_latent:
             latent = model.encode(fitted)  # Z
@@ -198,23 +198,23 @@ class SaliencyEditor:
             noise = seeded_noise([source.image for source in sources], [source.seed for source in sources], latent)
             trajectory, cross_attention = source_pass(model, config, latent, context, noise)  # C
             decoded = model.decode(latent)  # D(Z), once for all edits
-        check_finite(cross_attention, decoded)
 
         words = [model.locate_words(source.prompt, keep_stopwords=config.keep_stopwords) for source in sources]
         saliency_map = torch.stack([source.fit_saliency_map(cross_attention) for source in sources])  # S
         regions, index = find_regions(cross_attention, saliency_map, words)  # M and i*, Eq. 8
         masks, latent_masks = draw_masks(regions, fitted, letterboxes, model.downsampling, config)
         readings = read_latent(latent, latent_masks)
-        chosen, present = torch.stack([index, torch.stack([m.any() for m in masks])]).tolist()  # one wait for both
+        present = torch.stack([mask.any() for mask in masks])
+        chosen, found = read_numbers(torch.stack([index, present]), cross_attention, decoded)
         return [
             ImageAnalysis(
                 source=source,
                 origin=self.origin,
-                word=words[n][chosen[n]] if words[n] else None,
+                word=words[n][int(chosen[n])] if words[n] else None,
                 cross_attention=cross_attention[n],
                 region=regions[n],
                 edit_mask=masks[n],
-                is_empty=not present[n],
+                is_empty=not found[n],
                 latent_mask=latent_masks[n : n + 1],
                 latent=latent[n : n + 1],
                 context=context[n : n + 1],
@@ -242,7 +242,7 @@ class SaliencyEditor:
             bounded_edit(analysis, residual[n], readings[n], bounds, keeps_mean=edit.keeps_mean)
             for n, (analysis, edit) in enumerate(jobs)
         ]
-        numbers = torch.stack([measurements for _, measurements in bounded]).tolist()  # one wait for all of them
+        numbers = read_numbers(torch.stack([measurements for _, measurements in bounded]), residual)
         return [edited(*job, image, row) for job, (image, _), row in zip(jobs, bounded, numbers, strict=True)]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from augsal_transforms.config import EditConfig
+from augsal_transforms.diffusion.batching import to_device
 from augsal_transforms.diffusion.calibration import Calibration
 from augsal_transforms.editor.kinds import KINDS, Alpha, Edit, parse_alpha
 from augsal_transforms.editor.latent_edits import scale_contrast, shift_brightness, shift_color, toward_color
@@ -155,7 +156,8 @@ class Color(Edit):
     ) -> Tensor:
         """Z_E: the latent shifted by A⁺ times the colour still missing."""
         mean_rgb = properties[:, :3]
-        wanted = toward_color(mean_rgb, torch.tensor(COLORS[self.color_name], device=latent.device), self.alpha_value)
+        target = to_device(torch.tensor(COLORS[self.color_name]), latent.device)
+        wanted = toward_color(mean_rgb, target, self.alpha_value)
         return shift_color(latent, latent_mask, wanted - mean_rgb, calibration.pseudo_inverse)
 
 

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from augsal_transforms.diffusion.batching import to_device
+
 LUMA = (0.299, 0.587, 0.114)  # the weights of R, G and B in the grey image, as in Sec. 3.2
 
 
@@ -54,7 +56,7 @@ def toward_color(color: Tensor, target: Tensor, alpha: float) -> Tensor:
     Returns:
         (B, 3), RGB in [0, 1].
     """
-    luma_weights = color.new_tensor(LUMA)
+    luma_weights = to_device(torch.tensor(LUMA, dtype=color.dtype), color.device)
     luma = torch.lerp(color @ luma_weights, (target @ luma_weights).expand(len(color)), alpha)
     chroma, wanted = _chroma(color), _chroma(target[None])
     share = alpha * wanted.abs() / (alpha * wanted.abs() + (1 - alpha) * chroma.abs()).clamp(min=1e-9)

@@ -16,7 +16,8 @@ from augsal_transforms.diffusion.attention import (
     inject_cross_attention,
     record_cross_attention,
 )
-from augsal_transforms.diffusion.model import DiffusionModel, check_finite
+from augsal_transforms.diffusion.batching import to_device
+from augsal_transforms.diffusion.model import DiffusionModel
 from augsal_transforms.editor.results import ImageAnalysis
 
 Trajectory = list[tuple[Tensor, Tensor]]  # the noisy latent and the noise predicted for it, at each timestep
@@ -117,7 +118,7 @@ def denoise(
     )
     nodes = zip(*(a.trajectory for a in analyses), strict=True)
     trajectory = [(torch.cat([z for z, _ in node]), torch.cat([e for _, e in node])) for node in nodes]
-    token_map = latent_mask * torch.tensor(injection).to(latent)[:, None, None, None]
+    token_map = latent_mask * to_device(torch.tensor(injection, dtype=latent.dtype), latent.device)[:, None, None, None]
     target = target_pass(model, config, latent, edited_latent, context, trajectory, inserted, token_map)
     denoised = edited_latent + latent_mask * config.guidance * (target - edited_latent)
     return torch.where(latent_mask > 0, denoised, latent)
@@ -125,9 +126,7 @@ def denoise(
 
 def decode_residual(model: DiffusionModel, analyses: list[ImageAnalysis], output: Tensor) -> Tensor:
     """D(Z_out) − D(Z), the change of the image, (B, 3, H', W') in units of [0, 1]."""
-    residual = model.decode(output) - torch.cat([analysis.decoded for analysis in analyses])
-    check_finite(residual)
-    return residual
+    return model.decode(output) - torch.cat([analysis.decoded for analysis in analyses])
 
 
 def inserted_tokens(model: DiffusionModel, analyses: list[ImageAnalysis], inserted_words: list[str]) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from augsal_transforms.config import EditConfig
+from augsal_transforms.diffusion.batching import to_device
 from augsal_transforms.diffusion.letterbox import Letterbox
 from augsal_transforms.diffusion.prompts import Word
 
@@ -39,7 +40,7 @@ def find_regions(cross_attention: Tensor, saliency_map: Tensor, words: list[list
     """
     per_word = average_tokens(cross_attention, [[word.tokens for word in found] for found in words])
     regions, index = select_region(per_word, saliency_map)
-    named = torch.tensor([bool(found) for found in words], device=regions.device)
+    named = to_device(torch.tensor([bool(found) for found in words]), regions.device)
     return torch.where(named[:, None, None, None], regions, normalise(saliency_map)), index
 
 
@@ -58,7 +59,8 @@ def average_tokens(cross_attention: Tensor, words: list[list[tuple[int, ...]]]) 
     for row, tokens in zip(share, words, strict=True):
         for word, positions in zip(row, tokens, strict=False):
             word[list(positions)] = 1 / len(positions)
-    return torch.einsum("bwt,bthv->bwhv", share.to(cross_attention), cross_attention)
+    share = to_device(share.to(cross_attention.dtype), cross_attention.device)
+    return torch.einsum("bwt,bthv->bwhv", share, cross_attention)
 
 
 def normalise(image_map: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from augsal_transforms.diffusion.batching import to_device
 from augsal_transforms.diffusion.letterbox import Letterbox
 from augsal_transforms.diffusion.prompts import Word
 from augsal_transforms.editor.edits import Edit
@@ -36,9 +37,8 @@ class Source:
 
     def fit_saliency_map(self, cross_attention: Tensor) -> Tensor:
         """S at the resolution of C (…, h, w), on its device: (1, h, w)."""
-        return self.letterbox.fit_map(
-            self.saliency_map.to(cross_attention.device), (cross_attention.shape[-2], cross_attention.shape[-1])
-        )
+        saliency_map = to_device(self.saliency_map, cross_attention.device)
+        return self.letterbox.fit_map(saliency_map, (cross_attention.shape[-2], cross_attention.shape[-1]))
 
 
 @dataclass(frozen=True)

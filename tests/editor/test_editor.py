@@ -5,13 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.pictures import EDITS, blob, picture
-from torch.overrides import TorchFunctionMode
 
 from augsal_transforms import Brightness, Color, Contrast, EditConfig, SaliencyEditor
 from augsal_transforms.diffusion.letterbox import Letterbox, keep_mean
 from augsal_transforms.diffusion.loading import load_model
 from augsal_transforms.editor.passes import decode_residual, denoise, source_pass, target_pass
-from augsal_transforms.editor.results import Source
 from augsal_transforms.photometry import PROPERTIES, photometric_properties
 
 
@@ -227,34 +225,6 @@ def test_j_edits_cost_one_analysis_and_j_passes(editor, edits):
     wanted = [Brightness(0.05 * (k + 1)) for k in range(edits)]
     seen = counted(editor, lambda: editor.edit([picture()], [blob()], ["a dog"], [wanted]))
     assert seen == {"unet": 1 + edits, "encode": 1, "decode": 1 + edits}
-
-
-class Waits(TorchFunctionMode):
-    """Counts the calls that ask a tensor for a number: on a GPU each waits for everything before it."""
-
-    ASKING = ("item", "tolist", "__bool__", "__int__", "__float__", "__index__")
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        self.count += getattr(function, "__name__", "") in self.ASKING
-        return function(*args, **(kwargs or {}))
-
-
-def test_the_host_waits_for_the_device_once_a_batch_and_not_for_each_image(editor):
-    def waits(count):
-        images = [picture(128, 128, seed=n, dtype=torch.uint8) for n in range(count)]
-        sources = [Source(i, blob(128, 128), "a red dog", 0, Letterbox.plan((128, 128), 128, 16)) for i in images]
-        with torch.no_grad(), Waits() as analysing:
-            analyses = editor._analyse_batch(sources)
-        with torch.no_grad(), Waits() as applying:
-            editor._apply_batch([(a, EDITS[n % 3]) for n, a in enumerate(analyses)])
-        return analysing.count, applying.count
-
-    assert 0 not in waits(1)
-    assert waits(6) == waits(3) == waits(1)
 
 
 @pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.gpu)])
