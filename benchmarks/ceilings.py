@@ -15,6 +15,8 @@ import torch
 from counting import bandwidth, rates
 from figures import Figure, report
 
+from augsal_transforms.progress import Quiet
+
 
 def device_name(device: torch.device) -> str:
     """The name of a card, or the number of CPU threads."""
@@ -27,6 +29,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     found = [Figure("device", f"{device_name(device)}, torch {torch.__version__}")]

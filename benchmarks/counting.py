@@ -122,8 +122,9 @@ def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
     matrix: Tensor = torch.randn(side, side, device=device).to(dtype)
     images = torch.randn(8, 128, pixels, pixels, device=device).to(dtype, memory_format=torch.channels_last)
     kernels = torch.randn(128, 128, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
-    product = min(seconds(lambda: matrix @ matrix, cuda=cuda) for _ in range(10))
-    convolution = min(seconds(lambda: F.conv2d(images, kernels, padding=1), cuda=cuda) for _ in range(10))
+    product = min(seconds(lambda: matrix @ matrix, cuda=cuda) for _ in progress_bar(range(10), "run", "product"))
+    runs = progress_bar(range(10), "run", "convolution")
+    convolution = min(seconds(lambda: F.conv2d(images, kernels, padding=1), cuda=cuda) for _ in runs)
     return 2 * side**3 / product, 2 * 8 * pixels**2 * 128**2 * 9 / convolution
 
 
@@ -139,7 +140,8 @@ def bandwidth(device: torch.device) -> float:
     """Measure the bytes per second that a sum of two large tensors moves; best of ten."""
     cuda = device.type == "cuda"
     left, right = torch.ones(2, 2**28 if cuda else 2**25, device=device)
-    return 3 * left.nbytes / min(seconds(lambda: torch.add(left, right, out=left), cuda=cuda) for _ in range(10))
+    runs = progress_bar(range(10), "run", "memory")
+    return 3 * left.nbytes / min(seconds(lambda: torch.add(left, right, out=left), cuda=cuda) for _ in runs)
 
 
 class Roofline(TorchDispatchMode):

@@ -20,6 +20,7 @@ from PIL import Image
 from augsal_transforms.data.fixations import FixatedFolder
 from augsal_transforms.evaluation.evaluate import evaluate
 from augsal_transforms.evaluation.models import read_predictions
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.observer import blur_fixations, fixate, observe
 from augsal_transforms.scenes.scenes import render_scene
 
@@ -33,7 +34,7 @@ def write_data(folder: Path, count: int, width: int, height: int) -> None:
         path.mkdir(parents=True)
     side = max(width, height)
     scenes = [render_scene(n, seed=620, size=side) for n in range(min(SCENES, count))]
-    for n in range(count):
+    for n in progress_bar(range(count), "image", "scenes"):
         scene = scenes[n % len(scenes)]
         points = fixate(scene.image, scene.objects, seed=n)
         maps = blur_fixations(points, (side, side)), observe(scene.image, scene.objects, seed=n + count)
@@ -54,11 +55,10 @@ def measure(folder: Path, workers: int, pairs: int) -> list[Figure]:
     dataset = FixatedFolder(folder, "train", captions={})
     predict = read_predictions(folder / "predictions", dataset.names)
     seconds, reports = {1: list[float](), workers: list[float]()}, set[str]()
-    for _ in range(pairs):
-        for number, times in seconds.items():
-            started = time.perf_counter()
-            reports.add(evaluate(predict, dataset, workers=number).to_json())
-            times.append(time.perf_counter() - started)
+    for number, times in progress_bar(list(seconds.items()) * pairs, "run"):
+        started = time.perf_counter()
+        reports.add(evaluate(predict, dataset, workers=number).to_json())
+        times.append(time.perf_counter() - started)
     ratio = statistics.median(one / several for one, several in zip(*seconds.values(), strict=True))
     rates = {number: len(dataset) / statistics.median(times) for number, times in seconds.items()}
     return [
@@ -75,6 +75,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as place:
         write_data(Path(place), options.images, *options.size)

@@ -24,6 +24,7 @@ from augsal_transforms import EditStore, SaliencyEditor
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.generate.generation import Generation
 from augsal_transforms.generate.jobs import Job
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
 
@@ -40,7 +41,7 @@ def write_data(folder: Path, count: int) -> None:
     for n, scene in enumerate(scenes):
         saliency_map = observe(scene.image, scene.objects, seed=n)[0, :HEIGHT]
         Image.fromarray((saliency_map * 255).byte().numpy()).save(folder / f"map-{n}.png")
-    for n in range(count):
+    for n in progress_bar(range(count), "image", "scenes"):
         image = pixels[n % len(scenes)].copy()
         for digit in range(5):
             image[:16, 16 * digit : 16 * digit + 16] = n // 10**digit % 10 * 25
@@ -51,7 +52,9 @@ def write_data(folder: Path, count: int) -> None:
 def fill(generation: Generation) -> None:
     """Give every wanted edit of every image a record, with the content of one edit that is made."""
     record = b""
-    for _, job in generation.jobs(generation.files.names):
+    for _, job in progress_bar(
+        generation.jobs(generation.files.names), "image", "records", total=len(generation.files)
+    ):
         if isinstance(job, Job):
             if not record:
                 (results,) = generation.make([job])
@@ -64,11 +67,13 @@ def fill(generation: Generation) -> None:
 
 def seconds_again(make: Generation, *, check_pixels: bool) -> float:
     """Measure a run, data set and store opened anew."""
-    started = time.perf_counter()
-    files = SaliencyFolder(make.files.folder)
-    again = Generation(make.editor, EditStore(make.store.folder), files, check_pixels=check_pixels)
-    again.run(files.names)
-    seconds = time.perf_counter() - started
+    desc = "again, by pixels" if check_pixels else "again"
+    with progress_bar(total=len(make.files), unit="image", desc=desc) as shown:
+        started = time.perf_counter()
+        files = SaliencyFolder(make.files.folder)
+        again = Generation(make.editor, EditStore(make.store.folder), files, check_pixels=check_pixels)
+        again.run(files.names, shown.update)
+        seconds = time.perf_counter() - started
     if again.counts != {"reused": 3 * len(files)}:
         raise RuntimeError(f"The second run must find all edits, got {dict(again.counts)}.")
     return seconds
@@ -103,6 +108,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 5000, 10_000])
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as place:
         figures = measure(options.images, Path(place))

@@ -55,6 +55,7 @@ from augsal_transforms import (
 from augsal_transforms.adapters._hook import EditingHook, gradient_scale_seen
 from augsal_transforms.data.folders import SaliencyFolder
 from augsal_transforms.generate.generation import Generation
+from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.tv_tensors import SaliencyMap
 
 GIGABYTES = (16, 24, 80)
@@ -124,7 +125,7 @@ def compiled(load: Load, options: argparse.Namespace) -> Iterator[Figure]:
 def largest_batch(editor: SaliencyEditor, inputs: Inputs, sizes: list[int]) -> tuple[int, int]:
     """The largest of ``sizes`` at which memory holds a batch, and the size to which the next one was halved, or 0."""
     largest = 0
-    for size in sizes:
+    for size in progress_bar(sizes, "batch size"):
         sized = replace(editor, config=replace(editor.config, batch_size=size))
         some = varied(inputs, size)
         with warnings.catch_warnings():
@@ -288,8 +289,8 @@ def generate(load: Load, options: argparse.Namespace) -> Iterator[Figure]:
         Generation(editor, EditStore(Path(place) / "first"), files).run(warm)
         generation = Timed(editor, EditStore(Path(place) / "store"), files)
         started = time.perf_counter()
-        with busy_share() as shares:
-            generation.run(files.names)
+        with busy_share() as shares, progress_bar(total=len(files), unit="image") as shown:
+            generation.run(files.names, shown.update)
         spent = time.perf_counter() - started
     counts = generation.counts
     yield Figure(
@@ -315,6 +316,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--images", type=int, default=1000, help="images in the step `generate`")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     if options.editor and not options.editor.exists():
         torch.manual_seed(0)
@@ -325,7 +327,8 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     def load(**changes: Any) -> SaliencyEditor:
         return SaliencyEditor.from_pretrained(str(options.editor or "bundled"), **{**defaults, **changes})
 
-    found = [Figure("device", device_name(torch.device(options.device))), *STEPS[options.step](load, options)]
+    steps = progress_bar(STEPS[options.step](load, options), "figure", options.step)
+    found = [Figure("device", device_name(torch.device(options.device))), *steps]
     report(found, options.json)
     return found
 

@@ -21,6 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from augsal_transforms import Brightness, SaliencyEditor
 from augsal_transforms.diffusion.hub import locate_model
+from augsal_transforms.progress import Quiet, progress_bar
 
 
 def build(folder: Path) -> None:
@@ -57,10 +58,14 @@ def build(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="folder for 4 GB of weights; removed at the end")
+    parser.add_argument("--quiet", action=Quiet)
     folder = parser.parse_args().folder
+    shown = progress_bar(total=4, desc="build, load, analyse, apply")
     torch.manual_seed(0)
     build(folder)
+    shown.update()
     editor = SaliencyEditor.from_pretrained(str(folder))
+    shown.update()
     model = editor.model
     parts = {"U-Net": model.unet, "VAE": model.vae, "text encoder": model.text_encoder}
     print(", ".join(f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for name, part in parts.items()))
@@ -70,8 +75,11 @@ def main() -> None:
     start = time.monotonic()
     analyses = editor.analyse([image], [saliency_map], ["a red ball on the grass"])
     analysed = time.monotonic()
+    shown.update()
     (result,) = editor.apply(analyses, [Brightness(0.1)])
     done = time.monotonic()
+    shown.update()
+    shown.close()
     outside = (result.edit_mask == 0).expand_as(image)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # bytes
     print(f"region {tuple(result.region.shape)}, latent {tuple(analyses[0].latent.shape)}, word {result.word!r}")

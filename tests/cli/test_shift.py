@@ -3,6 +3,7 @@ import sys
 
 import pytest
 from helpers.datasets import write_folder
+from helpers.osie import entry, write_osie
 from helpers.studies import RISE, T, write_study, write_table
 from typer.testing import CliRunner
 
@@ -38,6 +39,15 @@ def test_from_a_data_set_to_a_study_of_its_edits(tmp_path, sd1_folder):
     assert result.exit_code == 0, result.output
     assert "4 edits of 2 images, 12 fixations" in result.stdout
     assert "contrast              2         0  +0.000    0.00        1      0.5" in result.stdout
+
+
+def test_sigma_of_stimuli_is_for_data_without_maps(tmp_path):
+    options = ("--store", tmp_path / "store", "--out", tmp_path / "study", "--sigma", 3)
+    refused = augsal("stimuli", "--data", write_folder(tmp_path / "data", 2), *options)
+    assert refused.exit_code == 2
+    assert "`sigma` is for data sets without maps, such as OSIE" in refused.stderr
+    taken = augsal("stimuli", "--data", write_osie(tmp_path / "osie", [entry("1001.jpg"), entry("1002.jpg")]), *options)
+    assert "There is no store of edits" in taken.stderr
 
 
 def test_the_observer_takes_the_place_of_people():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.osie import entry, write_osie
 from typer.testing import CliRunner
 
 from augsal_transforms import SaliencyPredictor
@@ -111,6 +112,24 @@ def test_the_command_trains_saves_and_goes_on(sd1_folder, scenes, tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text())["step"] == 2
     predictor = SaliencyPredictor.from_pretrained(tmp_path)
     assert "house" in predictor.readouts.config.classes
+
+
+def test_sigma_makes_the_maps_that_readouts_learn_from(sd1_folder, tmp_path):
+    data = write_osie(tmp_path / "osie", [entry("1001.jpg"), entry("1002.jpg")])
+    command = ["train-readouts", "--data", str(data), "--editor", str(sd1_folder), "--width", "8"]
+    command += ["--readout-steps", "1", "--saliency-steps", "1", "--batch-size", "2"]
+    losses = []
+    for sigma in ("3", "9"):
+        result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / sigma), "--sigma", sigma])
+        assert result.exit_code == 0, result.output
+        losses.append(json.loads((tmp_path / sigma / "metrics.json").read_text())["history"][-1]["saliency"])
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_sigma_without_data_is_refused(tmp_path):
+    result = CliRunner().invoke(app, ["train-readouts", "--out", str(tmp_path), "--sigma", "3"])
+    assert result.exit_code == 2
+    assert "--sigma is for the maps of --data" in result.output
 
 
 def test_a_checkpoint_that_is_broken_or_of_other_readouts_is_refused(editor, scenes, tmp_path):
