@@ -33,7 +33,7 @@ from augsal_transforms.generate.generation import Generation
 from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.observer import blur_fixations, fixate
 from augsal_transforms.scenes.scenes import render_scene
-from augsal_transforms.store.keys import image_hash
+from augsal_transforms.store.keys import fast_hash
 from augsal_transforms.tv_tensors import SaliencyMap
 
 SIZE = (480, 640)
@@ -117,7 +117,8 @@ def costs(folder: SaliencyFolder, store: EditStore) -> list[Figure]:
         "the rest of the pipeline, one image": milliseconds(lambda s: rest({"image": s["image"]}), both),
         "the rest of the pipeline, two images": milliseconds(rest, both),
         "the map as float in [0, 1]": milliseconds(lambda s: to_saliency_map(s["saliency_map"], SIZE), raw),
-        "hash of the original's pixels": milliseconds(image_hash, images),
+        "hash of the original's pixels": milliseconds(fast_hash, images),
+        "the same, and a list of its edits": milliseconds(store.edits_of, images),
         "read and check a record": milliseconds(store.read, paths),
         "put it on the original": milliseconds(lambda p: p[0].onto(p[1], known_hash=p[0].metadata["image"]), pairs),
     }

@@ -39,11 +39,11 @@ class ImageEdit(EditEntry):
 
     Attributes:
         image: The original, (3, H, W).
-        image_hash: ``image_hash`` of the original.
+        known_hash: ``fast_hash`` or ``image_hash`` of the original.
     """
 
     image: Tensor = field(repr=False, compare=False)
-    image_hash: str = field(repr=False)
+    known_hash: str = field(repr=False, compare=False)
 
     def load(self) -> EditedImage:
         """Read the record, check it, and put it on the original.
@@ -55,7 +55,7 @@ class ImageEdit(EditEntry):
         try:
             stored = read_edit(self.path, max_pixels=self.image.shape[-2] * self.image.shape[-1])
             if stored is not None:
-                return stored.onto(self.image, known_hash=self.image_hash)
+                return stored.onto(self.image, known_hash=self.known_hash)
         except (OSError, ValueError) as error:
             cause = str(error)
         raise ValueError(

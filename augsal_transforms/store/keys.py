@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from augsal_transforms.editor.edits import Edit
@@ -18,6 +20,7 @@ from augsal_transforms.store.identity import schema_1_config
 
 SCHEMA = 2
 HASH = re.compile(r"[0-9a-f]{64}")
+FAST_HASH = re.compile(r"[0-9a-f]{32}")
 KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 COLOR = re.compile(r"[a-z0-9_]{0,64}")
 FILE_NAME = re.compile(r"([a-z][a-z0-9_]{0,63})(?:-([a-z0-9_]{1,64}))?([+-][0-9]{4,9})-[0-9a-f]{16}\.safetensors")
@@ -33,6 +36,18 @@ def to_bytes(picture: Tensor) -> Tensor:
 def image_hash(image: Tensor) -> str:
     """Name of an image in a store: SHA-256 of its pixels in 8 bits and of its shape (3, H, W)."""
     return pixel_hash(to_bytes(image))
+
+
+def fast_hash(image: Tensor) -> str:
+    """xxh3_128 of an image's pixels in 8 bits and of its shape (3, H, W), by which its edits are found fast."""
+    pixels = to_bytes(image).detach().cpu().numpy()
+    digest, rows = xxhash.xxh3_128(repr(pixels.shape).encode()), np.moveaxis(pixels, 0, -1)
+    if not rows.flags.c_contiguous:  # decoders give (H, W, 3) in memory; other orders are hashed as if they were it
+        rows = np.empty(rows.shape, np.uint8)
+        for n, channel in enumerate(pixels):
+            rows[..., n] = channel  # in a fourth of the time of ``np.ascontiguousarray``
+    digest.update(rows.data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

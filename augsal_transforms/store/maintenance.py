@@ -24,6 +24,7 @@ from augsal_transforms.files import (
     server_time,
     write_file,
 )
+from augsal_transforms.store.fast_names import FOLDER as FAST_HASHES
 from augsal_transforms.store.not_raised import FOLDER as NOT_RAISED
 from augsal_transforms.store.not_raised import NotRaised
 from augsal_transforms.store.records import read_metadata
@@ -48,7 +49,7 @@ def damaged_records(store: EditStore, *, progress: Progress = iter) -> Iterator[
 
 
 def repair(store: EditStore, *, progress: Progress = iter) -> list[Path]:
-    """Delete damaged records, so that they are made again, and rebuild the index of stems.
+    """Delete damaged records, so that they are made again, and rebuild the indices.
 
     Args:
         store: The store.
@@ -93,7 +94,8 @@ def collect_garbage(store: EditStore, *, minutes: float = 60.0) -> int:
 def _garbage(store: EditStore) -> Iterator[Path]:
     """Every temporary file and claim, young and old."""
     yield from store.temporary_files()
-    for parts in ((), ("claims",), ("failures",), (NOT_RAISED,), ("known-files",)):
+    shards = [(FAST_HASHES, entry.name) for entry in list_folder(store.folder, FAST_HASHES)]
+    for parts in ((), ("claims",), ("failures",), (NOT_RAISED,), ("known-files",), *shards):
         for entry in list_folder(store.folder, *parts):
             is_claim = parts == ("claims",) and _CLAIM.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
             if is_claim or is_temporary(entry):

@@ -10,7 +10,7 @@ from typing import Any
 from augsal_transforms.data.images import MAX_PIXELS
 from augsal_transforms.editor.results import Trial
 from augsal_transforms.photometry import PROPERTIES
-from augsal_transforms.store.keys import COLOR, HASH, KIND, MAX_ALPHA, SCHEMA
+from augsal_transforms.store.keys import COLOR, FAST_HASH, HASH, KIND, MAX_ALPHA, SCHEMA
 
 MAX_TRIED = 1000  # candidates of one record
 
@@ -78,8 +78,12 @@ def _is_trial(value: Any) -> bool:
 
 
 _NAMES = {"kind": KIND, "color": COLOR}
-# Fields that a record has since edits may be chosen by a gate, and where one chose it.
-_GATED_FIELDS: dict[str, Callable[[Any], bool]] = {"rise": _is_number, "tried": _are_trials}
+# Fields that a record has where a gate chose the edit, and that older records do not have.
+_FURTHER_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "rise": _is_number,
+    "tried": _are_trials,
+    "fast_hash": lambda value: _is_text(value) and bool(FAST_HASH.fullmatch(value)),
+}
 
 
 def check_metadata(content: Any) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def check_metadata(content: Any) -> dict[str, Any]:
         raise ValueError("A record's metadata must be a JSON object.")
     if lacking := [name for name in _FIELDS if name not in content]:
         raise ValueError(f"A record's metadata must have `{lacking[0]}`.")
-    for name, is_valid in {**_FIELDS, **_GATED_FIELDS}.items():
+    for name, is_valid in {**_FIELDS, **_FURTHER_FIELDS}.items():
         if name in content and not is_valid(content[name]):
             raise ValueError(f"`{name}` of a record has a wrong type or is out of range, got {content[name]!r:.80}.")
     return content

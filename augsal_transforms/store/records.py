@@ -23,7 +23,7 @@ from augsal_transforms.data.images import MAX_PIXELS, read_image, to_rgb_image
 from augsal_transforms.editor.results import EditedImage, Trial
 from augsal_transforms.files import parse_json, read_file, read_head
 from augsal_transforms.store.container import MAX_HEADER, header_length, join, parse_header, split
-from augsal_transforms.store.keys import EditKey, image_hash, to_bytes
+from augsal_transforms.store.keys import FAST_HASH, EditKey, fast_hash, image_hash, to_bytes
 from augsal_transforms.store.metadata import RESULT_FIELDS, check_metadata
 from augsal_transforms.store.rectangle import bounding_box, compress, decompress
 
@@ -51,14 +51,14 @@ class StoredEdit:
 
         Args:
             original: The image that was edited: pixels (3, H, W), uint8 or float in [0, 1], or its file.
-            known_hash: ``image_hash(original)`` where the caller has it already.
+            known_hash: ``image_hash(original)`` or ``fast_hash(original)`` where the caller has it already.
 
         Raises:
             ValueError: If it is another image, or the record's rectangle reaches beyond it.
         """
         pixels = original if isinstance(original, Tensor) else to_rgb_image(read_image(original))
         plain = pixels.as_subclass(Tensor)
-        if (known_hash or image_hash(plain)) != self.metadata["image"]:
+        if not self._is_of(plain, known_hash):
             raise ValueError(
                 f"`original` is not the image this edit was made from ({self.metadata['source'] or 'no name'}, pixel "
                 f"hash {self.metadata['image'][:12]}…). Give it before any resize, crop or Normalize."
@@ -91,6 +91,13 @@ class StoredEdit:
             **metadata,
         )
 
+    def _is_of(self, pixels: Tensor, known_hash: str | None) -> bool:
+        """Whether this is an edit of an image, by the fast hash, which older records do not have, or by SHA-256."""
+        fast = self.metadata.get("fast_hash", "")
+        if not known_hash or (FAST_HASH.fullmatch(known_hash) and not fast):
+            known_hash = fast_hash(pixels) if fast else image_hash(pixels)
+        return known_hash in (fast, self.metadata["image"])
+
 
 def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str = "", about: Any = None) -> bytes:
     """A record; the same edit always gives the same bytes.
@@ -118,6 +125,7 @@ def encode(key: EditKey, original: Tensor, result: EditedImage, *, source: str =
     difference = to_bytes(result.image)[:, rows, columns].cpu() - original[:, rows, columns].cpu()
     metadata = {name: getattr(result, name) for name in RESULT_FIELDS}
     metadata |= {**vars(key), "place": [top, left], "size": [height, width], "source": source}
+    metadata["fast_hash"] = fast_hash(original)
     if result.rise is not None:
         metadata |= {"rise": result.rise, "tried": [asdict(trial) for trial in result.tried]}
     region = result.region.float().cpu().contiguous()

@@ -1,8 +1,8 @@
 """EditStore: edits on disk, made once and read by any number of workers.
 
 Layout: ``v1/<aa>/<image hash>/<kind><α in thousandths>-<key>.safetensors``, so which edits of an image
-exist is one ``listdir`` of its folder; ``stems/`` holds empty files that lead from a source file's stem to
-image hashes and can be made again from the records. A record is written beside its place and renamed:
+exist is one ``listdir`` of its folder. ``stems/`` leads to image hashes from a source file's stem, and ``fast-hashes/``
+from a fast hash of pixels; both can be made again from the records. A record is written beside its place and renamed:
 there is no lock and no half record, writers of one key write the same edit, and the last one wins.
 
 A store may come from a stranger: its folders and records are read where they are no links, names of another form
@@ -24,7 +24,8 @@ from torch import Tensor
 from augsal_transforms.editor.results import EditedImage
 from augsal_transforms.files import is_folder, list_folder, make_folder, retry, write_file
 from augsal_transforms.store.entries import EditEntry, ImageEdit, draw_edit, read_edit, to_entry
-from augsal_transforms.store.keys import FILE_NAME, HASH, EditKey, image_hash
+from augsal_transforms.store.fast_names import find_name, note_name
+from augsal_transforms.store.keys import FILE_NAME, HASH, EditKey, fast_hash, image_hash
 from augsal_transforms.store.records import StoredEdit, encode, read_metadata
 
 __all__ = ["EditEntry", "EditStore", "ImageEdit", "draw_edit"]
@@ -81,17 +82,24 @@ class EditStore:
         """
         if self.readonly:
             return
-        self.write(key, encode(key, original, result, source=source, about=about), source=source)
+        record = encode(key, original, result, source=source, about=about)
+        self.write(key, record, source=source, fast=fast_hash(original))
 
-    def write(self, key: EditKey, record: bytes, *, source: str = "") -> None:
+    def write(self, key: EditKey, record: bytes, *, source: str = "", fast: str = "") -> None:
         """Write the record of an edit as ``records.encode`` made it.
+
+        Args:
+            key: The edit's key.
+            record: The record.
+            source: The file stem of the original, or "".
+            fast: ``fast_hash`` of the original; without it the edit is found as older ones are.
 
         Raises:
             OSError: As ``put``.
         """
         folder = make_folder(self.folder, "v1", key.image[:2], key.image)
         write_file(folder / key.filename, record)
-        self.link(source, key.image)
+        self.link(source, key.image, fast=fast)
 
     def get(self, key: EditKey) -> StoredEdit | None:
         """An edit by its key, from a record of this schema or of the one before; ``None`` if missing or damaged."""
@@ -122,9 +130,10 @@ class EditStore:
         Args:
             image: The original's pixels (3, H, W), or their ``image_hash``.
         """
-        name = image if isinstance(image, str) else image_hash(image)
-        folder = self.folder / "v1" / name[:2] / name
-        return sorted(to_entry(folder / file_name) for file_name in self.file_names(name))
+        if not isinstance(image, str):
+            return self._find(image)[0]
+        folder = self.folder / "v1" / image[:2] / image
+        return sorted(to_entry(folder / file_name) for file_name in self.file_names(image))
 
     def edits_of(self, image: Tensor) -> list[ImageEdit]:
         """The edits of an image, sorted; each is read when its ``load`` is called.
@@ -133,8 +142,16 @@ class EditStore:
             image: The original, (3, H, W), uint8 or float in [0, 1], before any resize, crop or Normalize.
         """
         plain = image.as_subclass(Tensor)
-        name = image_hash(plain)
-        return [ImageEdit(**vars(entry), image=plain, image_hash=name) for entry in self.list_edits(name)]
+        entries, known_hash = self._find(plain)
+        return [ImageEdit(**vars(entry), image=plain, known_hash=known_hash) for entry in entries]
+
+    def _find(self, image: Tensor) -> tuple[list[EditEntry], str]:
+        """The edits of an image, and the hash of it that was computed for this."""
+        fast = fast_hash(image)
+        if (name := find_name(self.folder, fast)) and (entries := self.list_edits(name)):
+            return entries, fast
+        name = image_hash(image)
+        return self.list_edits(name), name
 
     def find(self, stem: str) -> list[EditEntry]:
         """The edits of the images whose file had this stem; several images may share one."""
@@ -154,8 +171,10 @@ class EditStore:
         """Path of every temporary file that a killed writer of records left."""
         return (Path(entry.path) for entry in self._files() if is_temporary(entry))
 
-    def link(self, stem: str, image: str) -> None:
-        """Let ``find(stem)`` lead to an image's edits."""
+    def link(self, stem: str, image: str, *, fast: str = "") -> None:
+        """Let ``find(stem)`` lead to an image's edits, and the image's ``fast_hash``."""
+        if fast and not self.readonly:
+            note_name(self.folder, fast, image)
         if stem and not self.readonly:
             shard, start = _marker(stem)
             path = make_folder(self.folder, "stems", shard) / (start + image)
@@ -163,12 +182,12 @@ class EditStore:
                 os.close(retry(lambda: os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)))
 
     def rebuild_index(self) -> int:
-        """Make ``stems/`` again from the records; returns how many could be read."""
+        """Make ``stems/`` and ``fast-hashes/`` again from the records; returns how many records could be read."""
         count = 0
         for path in self.records():
             metadata = read_metadata(path)
             if metadata and metadata["image"] == path.parent.name:
-                self.link(metadata["source"], metadata["image"])
+                self.link(metadata["source"], metadata["image"], fast=metadata.get("fast_hash", ""))
                 count += 1
         return count
 

@@ -46,8 +46,9 @@ def to_webp(difference, edit_mask):
 
 
 def as_webp(record):
-    """The same record in the older form: the rectangle as WebP, the checksum as SHA-256."""
+    """The same record in the older form: the rectangle as WebP, the checksum as SHA-256, no fast hash."""
     metadata, content, shapes = take_apart(record)
+    del metadata["fast_hash"]
     rectangle = to_webp(*decompress(content["rectangle"], *metadata["size"]))
     content, shapes = {**content, "rectangle": rectangle}, {**shapes, "rectangle": [len(rectangle)]}
     return put_together(metadata, content, shapes, checksum="sha256")

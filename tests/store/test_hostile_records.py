@@ -198,7 +198,7 @@ def test_the_frames_of_these_tests_are_frames():
 @forms
 def test_what_is_taken_apart_and_put_together_again_is_the_record(form):
     *parts, checksum = parts_of(form)
-    assert decode(put_together(*parts, checksum=checksum)).metadata == decode(RECORD).metadata
+    assert decode(put_together(*parts, checksum=checksum)).metadata == decode(RECORDS[form]).metadata
 
 
 MALFORMED = [

@@ -123,8 +123,9 @@ _write_one_key({str(tmp_path)!r}, 1)
 [writer.start() for writer in writers]
 store, reads, torn = EditStore({str(tmp_path)!r}, readonly=True), 0, 0
 while any(writer.is_alive() for writer in writers):
-    read = store.get(key_of(original, EDITS[0]))
+    read, found = store.get(key_of(original, EDITS[0])), store.edits_of(original)
     reads, torn = reads + 1, torn + (read is None or not torch.equal(read.onto(original).image, expected))
+    torn += [len(edit.known_hash) for edit in found] != [32] or not torch.equal(found[0].load().image, expected)
 print(reads, torn, len(list(store.records())), len(list(store.temporary_files())), sum(w.exitcode for w in writers))
 """
     reads, *rest = (int(n) for n in run("-c", program).split())
