@@ -19,6 +19,7 @@ from augsal_transforms.evaluation.models import (
     check_prediction,
 )
 from augsal_transforms.faults import belongs_to_image
+from augsal_transforms.metrics.inputs import read_once
 from augsal_transforms.metrics.table import METRICS, Truth
 
 Array = np.ndarray[Any, Any]
@@ -78,7 +79,8 @@ class Scoring:
             "baseline": self.references.baseline(saliency_map),
         }
         rows = METRICS.items()
-        return {name: row.score(prediction, truths, preset=self.preset, seed=seed).item() for name, row in rows}
+        with read_once():
+            return {name: row.score(prediction, truths, preset=self.preset, seed=seed).item() for name, row in rows}
 
 
 def list_tasks(

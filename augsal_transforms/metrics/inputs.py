@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
+
+Result = TypeVar("Result")
+_remembered: ContextVar[dict[Any, Any] | None] = ContextVar("_remembered", default=None)
 
 # Distinct values in a map of one image's fixations. SALICON's 8,000 fixations on an image give 4 at 640×480 and 84 at
 # 16×16; its blurred maps, in 8 bits, have 220 and more at 160×120.
@@ -11,6 +20,31 @@ _MOST_COUNTS = 128
 _ROUNDING = 1e-6  # of a map's maximum: smaller negative values come from filters and resizing
 _COUNTS = ("fixation_map", "other_map")
 _SHARED = ("other_map", "baseline")  # one map (H, W) may serve a whole batch
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Convert and sort each map once for all metrics in the block. Scores are the same to the bit.
+
+    The maps must not be changed in the block.
+    """
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
+def remember(name: str, work: Callable[[Tensor], Result], values: Tensor) -> Result:
+    """``work(values)``, which ``read_once`` computes only the first time; ``name`` says which work it is."""
+    known = _remembered.get()
+    if known is None:
+        return work(values)
+    key = name, values.data_ptr(), values.device, values.dtype, values.shape, values.stride()
+    if key not in known:
+        known[key] = values, work(values)  # held, so that no other tensor takes its place in memory
+    result: Result = known[key][1]
+    return result
 
 
 def read_maps(prediction: Tensor, **truths: Tensor) -> list[Tensor]:
@@ -30,9 +64,12 @@ def read_maps(prediction: Tensor, **truths: Tensor) -> list[Tensor]:
         raise ValueError(f"`prediction` must be (..., H, W) and not empty, got {tuple(prediction.shape)}.")
     for name, truth in truths.items():
         _check_shape(name, truth, prediction)
-    maps = [_unit_scale(prediction)]
+    maps = [remember("scale", _unit_scale, prediction)]
     for name, truth in truths.items():
-        maps.append(_counts(name, truth) if name in _COUNTS else _unit_scale(truth))
+        is_counted = name in _COUNTS
+        maps.append(
+            remember(name, partial(_counts, name), truth) if is_counted else remember("scale", _unit_scale, truth)
+        )
     return [one.expand_as(maps[0]) for one in maps]
 
 

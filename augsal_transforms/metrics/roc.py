@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from augsal_transforms.metrics.inputs import remember
+
 
 def roc_area(
     values: Tensor, positives: Tensor, negatives: Tensor, *, points: Literal["all", "value", "pixel"] = "all"
@@ -25,8 +27,8 @@ def roc_area(
     Returns:
         (...,) float64; NaN without a positive or without a negative, or where a value is NaN.
     """
-    order = values.argsort(-1, descending=True)
-    values, positives, negatives = (each.gather(-1, order) for each in (values, positives, negatives))
+    values, order = remember("sort", _sort, values)
+    positives, negatives = positives.gather(-1, order), negatives.gather(-1, order)
     hits, alarms = positives.cumsum(-1), negatives.cumsum(-1)
     ends = F.pad(values[..., 1:] != values[..., :-1], (0, 1), value=True)  # the last of several equal values
     totals = hits[..., -1:], alarms[..., -1:]
@@ -43,6 +45,12 @@ def roc_area(
     tp, fp = (_curve(count, total, known) for count, total in zip((hits, alarms), totals, strict=True))
     area = torch.trapezoid(tp, fp) / (totals[0] * totals[1])[..., 0]
     return torch.where(undefined, torch.nan, area)
+
+
+def _sort(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The values, largest first, and their places."""
+    order = values.argsort(-1, descending=True)
+    return values.gather(-1, order), order
 
 
 def _curve(count: Tensor, total: Tensor, known: Tensor) -> Tensor:

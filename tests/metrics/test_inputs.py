@@ -1,4 +1,5 @@
 import math
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -6,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from augsal_transforms.metrics import METRICS, auc_borji, auc_tuebingen, cc, ig, kld, nss, sauc, sim
-from augsal_transforms.metrics.presets import PRESETS
+from augsal_transforms.metrics.inputs import read_once
+from augsal_transforms.metrics.presets import PRESETS, find_preset
 
 RAMP = torch.tensor([[1.0, 2.0, 3.0, 6.0]])
 TRUTH = torch.tensor([[0.0, 1.0, 1.0, 2.0]])
@@ -234,3 +237,32 @@ def test_any_map_gets_a_score_in_its_range_or_a_reason(data):
         by_pixel = name == "auc_judd" and PRESETS[preset].judd == "pixel"  # MATLAB's curve may leave the square
         low, high = (-math.inf, math.inf) if by_pixel else BOUNDS.get(name, (0, 1))
         assert bool((scores.isnan() | ((scores >= low - 1e-9) & (scores <= high + 1e-9))).all()), name
+
+
+class Sorts(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function._schema.name in ("aten::sort", "aten::argsort")
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_reading_once_changes_no_bit_of_a_score_and_sorts_an_exact_map_once(preset):
+    generator = torch.Generator().manual_seed(0)
+    cases = []
+    for _ in range(2):  # two images in one block, whose maps must not be taken for each other's
+        maps = {
+            "saliency_map": torch.rand(6, 8, generator=generator),
+            "fixation_map": torch.randint(0, 3, (6, 8), generator=generator),
+            "other_map": torch.randint(0, 5, (6, 8), generator=generator),
+            "baseline": torch.rand(6, 8, generator=generator),
+        }
+        cases.append((torch.rand(6, 8, generator=generator), maps))
+    scores = [[row.score(p, maps, preset=preset) for row in METRICS.values()] for p, maps in cases]
+    with read_once(), Sorts() as sorts:
+        again = [[row.score(p, maps, preset=preset) for row in METRICS.values()] for p, maps in cases]
+    assert all(map(torch.equal, chain(*scores), chain(*again)))
+    assert sorts.count <= 2 * (1 if find_preset(preset).thresholds is None else 3)
