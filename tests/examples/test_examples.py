@@ -1,5 +1,6 @@
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -26,15 +27,29 @@ def run(script, *arguments, cwd):
     return subprocess.run(command, check=True, cwd=cwd, capture_output=True, text=True).stdout
 
 
-def test_one_image_is_edited(tmp_path):
-    output = run("edit_one_image.py", cwd=tmp_path)
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Run a script in this process, which has imported the libraries already; returns what it prints."""
+
+    def run_here(script, *arguments, cwd):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        with torch.random.fork_rng():
+            runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_here
+
+
+def test_one_image_is_edited(tmp_path, run_here):
+    output = run_here("edit_one_image.py", cwd=tmp_path)
     assert "contrast" in output
     with PIL.Image.open(tmp_path / "edited.png") as picture:
         assert picture.size[0] > 5 * 128
 
 
-def test_training_with_and_without_augmentation(tmp_path):
-    output = run("train_unisal_aug.py", "--smoke", cwd=tmp_path)
+def test_training_with_and_without_augmentation(tmp_path, run_here):
+    output = run_here("train_unisal_aug.py", "--smoke", cwd=tmp_path)
     assert "made 12 · reused 0" in output
     assert "the 2 images of the val split" in output
     assert "It does not say whether\naugmentation helps" in output

@@ -10,8 +10,10 @@ import time
 
 import pytest
 from helpers.datasets import write_damaged_scenes
+from typer.testing import CliRunner
 
 from augsal_transforms import EditStore
+from augsal_transforms.cli import app
 
 COUNT, KINDS = 24, "contrast"
 EDITED = COUNT - 1  # one scene is corrupt
@@ -61,10 +63,11 @@ def data(tmp_path_factory):
 def alone(data, tmp_path_factory):
     """The store that one process fills."""
     store = tmp_path_factory.mktemp("alone") / "store"
-    out = finish(start("augsal_transforms", *command(data, store, "--kinds", KINDS)), 3)
+    result = CliRunner().invoke(app, [str(argument) for argument in command(data, store, "--kinds", KINDS)])
+    assert result.exit_code == 3, result.output
     assert (
         f"made {EDITED} · reused 0 · not raised 0 · refused 0 · failed 1 → {store / 'failures.jsonl'}"
-        in out.splitlines()
+        in result.stdout.splitlines()
     )
     return store
 

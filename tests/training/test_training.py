@@ -85,14 +85,15 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(editor, scenes, tmp_p
 
 
 def test_losses_fall(editor, scenes, tmp_path):
-    run = training(editor, scenes, tmp_path, readout_steps=30, saliency_steps=30, batch_size=6)
-    batch = torch.utils.data.default_collate([run.samples[n] for n in range(6)])
+    rates = {"head_rate": 3e-3, "feature_rate": 3e-3}
+    run = training(editor, scenes, tmp_path, readout_steps=12, saliency_steps=12, batch_size=3, **rates)
+    batch = torch.utils.data.default_collate([run.samples[n] for n in range(3)])
     first = {name: term.item() for name, term in run.losses(batch).items()}
-    for _ in range(30):
+    for _ in range(12):
         run.descend(run.losses(batch))
     last = run.losses(batch)
-    assert last["readouts"].item() < 0.8 * first["readouts"]
-    assert last["saliency"].item() < first["saliency"] - 0.02
+    assert last["readouts"].item() < 0.5 * first["readouts"]
+    assert last["saliency"].item() < first["saliency"] - 0.03
 
 
 def test_augmentation_adds_the_editing_loss(editor, scenes, tmp_path):
