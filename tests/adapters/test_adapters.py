@@ -18,25 +18,40 @@ CASES = [
 ]
 
 
-@cache
-def ends(checkout, name, folder):
-    """What the training runs of an upstream ended in, each made once."""
-    command = [sys.executable, str(TESTS / "helpers" / "upstream_runs.py"), name, str(checkout), str(folder)]
+def train(jobs):
+    """What the training runs of upstreams ended in, by name; one process for all, which imports torch once.
+
+    Args:
+        jobs: Name, checkout and folder of each upstream.
+    """
+    command = [
+        sys.executable,
+        str(TESTS / "helpers" / "upstream_runs.py"),
+        *(str(part) for job in jobs for part in job),
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
-    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-4000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    ended = [json.loads(line) for line in run.stdout.splitlines() if line.startswith(("{", "null"))]
+    assert len(ended) == len(jobs), run.stdout[-2000:] + run.stderr[-4000:]
+    return {name: (runs, run.stderr[-4000:]) for (name, *_), runs in zip(jobs, ended, strict=True)}
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    return cache(lambda name, kind: tmp_path_factory.mktemp(f"{name}-{kind}"))
+def ends(tmp_path_factory):
+    """What an upstream's runs ended in: the stand-ins' are made together, those of a real checkout alone."""
+
+    def job(name, kind):
+        return name, checkout_of(name, kind), tmp_path_factory.mktemp(f"{name}-{kind}")
+
+    stand_ins = cache(lambda: train([job(name, "stand-in") for name in UPSTREAMS]))
+    return cache(lambda name, kind: stand_ins()[name] if kind == "stand-in" else train([job(name, kind)])[name])
 
 
 @pytest.fixture
-def runs(request, folders):
-    name, kind = request.param
-    return ends(checkout_of(name, kind), name, folders(name, kind))
+def runs(request, ends):
+    found, errors = ends(*request.param)
+    assert found, errors
+    return found
 
 
 contract = pytest.mark.parametrize(

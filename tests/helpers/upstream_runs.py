@@ -1,7 +1,7 @@
-"""Trains an upstream, or its stand-in, as the adapters' contract asks: ``upstream_runs.py NAME CHECKOUT FOLDER``.
+"""Trains upstreams, or their stand-ins, as the adapters' contract asks: ``upstream_runs.py [NAME CHECKOUT FOLDER]…``.
 
 Every training run is a forked child, because the upstreams are scripts and share names of modules. Prints
-one line of JSON: what each run ended in.
+one line of JSON for each upstream: what each run ended in, or ``null`` where one failed.
 """
 
 import hashlib
@@ -482,15 +482,26 @@ def in_child(function, *arguments):
 
 
 def main():
-    name, checkout, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # theirs
+    for name, checkout, folder in zip(*(sys.argv[first::3] for first in (1, 2, 3)), strict=True):
+        try:
+            ended = in_child(run_all, name, Path(checkout), Path(folder))
+        except SystemExit as failure:
+            print(failure, file=sys.stderr)
+            ended = None
+        print(json.dumps(ended), flush=True)
+
+
+def run_all(name, checkout, folder):
+    """What each of ``RUNS`` of an upstream ended in."""
+    os.chdir(folder)
     copy = folder / "checkout"
     shutil.copytree(checkout, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", "figures", "docs"))
     upstream = UPSTREAMS[name](copy, folder, real=checkout.parent != STAND_INS)
     for null in (False, True):
         fill(folder / ("null" if null else "store"), upstream.images, null=null)
-    print(json.dumps({run: in_child(upstream.train, run, augmentation) for run, augmentation in RUNS.items()}))
+    return {run: in_child(upstream.train, run, augmentation) for run, augmentation in RUNS.items()}
 
 
 if __name__ == "__main__":
