@@ -1,11 +1,16 @@
 """The adapters' commands, over the stand-ins."""
 
+import multiprocessing
 import os
+import runpy
 import shutil
 import subprocess
 import sys
+import traceback
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -69,6 +74,35 @@ def command(adapter, place, *arguments, store, **environment):
 
 
 @pytest.fixture
+def forked(tmp_path):
+    """As ``command``, in a forked copy of this process, which has imported the libraries already."""
+
+    def main(adapter, place, arguments):
+        with (tmp_path / "out").open("w") as sys.stdout, (tmp_path / "err").open("w") as sys.stderr:
+            os.dup2(sys.stdout.fileno(), 1)
+            os.dup2(sys.stderr.fileno(), 2)
+            os.chdir(place)
+            sys.argv = ["-m", *map(str, arguments)]
+            sys.path.insert(0, str(place))
+            warnings.resetwarnings()  # only here are they errors
+            try:
+                runpy.run_module(f"augsal_transforms.adapters.{adapter}", run_name="__main__", alter_sys=True)
+            except Exception:
+                traceback.print_exc()
+                raise SystemExit(1) from None
+
+    def forked(adapter, place, *arguments, store):
+        options = ["--store", store, "--p", "1", "--", *arguments]
+        process = multiprocessing.get_context("fork").Process(target=main, args=(adapter, place, options))
+        process.start()
+        process.join()
+        told = {name: (tmp_path / name).read_text() for name in ("out", "err")}
+        return SimpleNamespace(returncode=process.exitcode, stdout=told["out"], stderr=told["err"])
+
+    return forked
+
+
+@pytest.fixture
 def checkout(tmp_path):
     return lambda name: Path(shutil.copytree(STAND_INS / name, tmp_path / "checkout"))
 
@@ -89,9 +123,9 @@ def test_unisal_trains_by_its_own_command(checkout, tmp_path):
     assert (tmp_path / "runs/run_unisal/chkpnt_epoch0000.pth").exists()
 
 
-def test_simplenet_trains_by_its_own_command(checkout, tmp_path):
+def test_simplenet_trains_by_its_own_command(checkout, tmp_path, forked):
     fill(tmp_path / "edits", write_pictures(tmp_path / "data", (48, 64), images="images/{split}", ending=".png"))
-    run = command(
+    run = forked(
         *("simplenet", checkout("simplenet") / "SimpleNet", "train.py", "--dataset_dir", f"{tmp_path}/data/"),
         *("--enc_model", "resnet", "--load_weight", "0", "--no_workers", "2"),
         store=tmp_path / "edits",
@@ -103,20 +137,20 @@ def test_simplenet_trains_by_its_own_command(checkout, tmp_path):
     assert run.stdout.count("no CUDA device") == (not torch.cuda.is_available())
 
 
-def test_tempsals_untrainable_model_is_refused_with_the_reason(checkout, tmp_path):
+def test_tempsals_untrainable_model_is_refused_with_the_reason(checkout, tmp_path, forked):
     fill(tmp_path / "edits", write_pictures(tmp_path / "data", (48, 64), images="images/{split}"))
-    run = command("tempsal", checkout("tempsal") / "src", "train.py", store=tmp_path / "edits")
+    run = forked("tempsal", checkout("tempsal") / "src", "train.py", store=tmp_path / "edits")
     assert run.returncode == 1
     assert "takes two outputs of a model that returns one" in run.stderr.splitlines()[-1]
     assert "pnas_boosted_multi" in run.stderr.splitlines()[-1]
 
 
-def test_a_store_of_other_images_stops_the_command_before_training(checkout, tmp_path):
+def test_a_store_of_other_images_stops_the_command_before_training(checkout, tmp_path, forked):
     write_pictures(tmp_path / "data", (48, 64), images="images/{split}", fixations="fixation_maps/{split}")
     others = write_pictures(tmp_path / "others", (48, 64), images="images")
     fill(tmp_path / "edits", [path.rename(path.with_stem(f"other-{path.stem}")) for path in others])
     upstream = TempSAL(checkout("tempsal"), tmp_path / "fabricated", real=False)
-    run = command(
+    run = forked(
         *("tempsal", upstream.source, "train.py", "--dataset_dir", f"{tmp_path}/data/", *upstream.options),
         store=tmp_path / "edits",
     )
