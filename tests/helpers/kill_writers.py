@@ -1,6 +1,8 @@
 """Kill a writer in mid-write, again and again; print how many whole, broken and temporary files it leaves.
 
-    python kill_writers.py FOLDER {store,naive} TIMES
+    python kill_writers.py FOLDER TIMES
+
+The first line is of a writer that writes in place, the second one of the store's.
 
 A script of its own: it forks, which a process with threads should not.
 """
@@ -46,4 +48,5 @@ def main(folder: Path, how: str, times: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    for writer in ("naive", "store"):
+        main(Path(sys.argv[1]) / writer, writer, int(sys.argv[2]))

@@ -1,6 +1,8 @@
-"""Other users and small disks, for those tests that root can run."""
+"""Other users, small disks and small files; root can run the tests of the first two."""
 
 import os
+import resource
+import signal
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,18 @@ def open_the_way(folder):
         if folder.stat().st_uid == 0 and folder != Path("/tmp"):
             folder.chmod(folder.stat().st_mode | 0o055)
         folder = folder.parent
+
+
+@contextmanager
+def small_files(size):
+    """A limit of ``size`` bytes to every file that is written: a write ends in the middle, as on a full disk."""
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @contextmanager

@@ -4,12 +4,12 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.permissions import IS_ROOT, another_user, open_the_way, small_disk
+from helpers.permissions import IS_ROOT, another_user, open_the_way, small_disk, small_files
 from helpers.records import EDITS, edited, filled, key_of
 from helpers.samples import Scenes, scene
 from torch.utils.data import DataLoader
@@ -120,24 +120,15 @@ def files(folder):
 @pytest.mark.filterwarnings("ignore:A sample is kept unedited")
 def test_training_goes_on_with_what_a_limit_of_file_sizes_let_through(tmp_path):
     """A write ends in the middle, as on a full disk: records of whole pictures do not fit, small ones do."""
-    program = f"""
-import resource, signal, warnings
-from contextlib import suppress
-from test_stored_edits import *
-warnings.simplefilter("ignore")
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-store = EditStore({str(tmp_path)!r})
-resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, resource.RLIM_INFINITY))
-for n in range(8):
-    with suppress(OSError):
-        put(store, [n], (0, 0, 4, 4) if n % 2 else (0, 0, 32, 40))
-counts, edited_scenes = train(store.folder)
-assert edited_scenes == [1, 3, 5, 7], edited_scenes
-assert counts == {{"edited": 4, NOT_HELD: 4}}, counts
-assert list(store.temporary_files()) == []
-"""
-    path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent), *sys.path])
-    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": path})
+    store = EditStore(tmp_path)
+    with small_files(3_000):
+        for n in range(8):
+            with suppress(OSError):
+                put(store, [n], (0, 0, 4, 4) if n % 2 else (0, 0, 32, 40))
+    counts, edited_scenes = train(store.folder)
+    assert edited_scenes == [1, 3, 5, 7]
+    assert counts == {"edited": 4, NOT_HELD: 4}
+    assert list(store.temporary_files()) == []
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="mounting a small file system needs root")
@@ -196,7 +187,7 @@ def test_samples_are_identical_to_the_pixel_for_any_workers(store):
     # Its workers then need not each import torch; a server that runs already is left as it is.
     multiprocessing.get_context("forkserver").set_forkserver_preload(["augsal_transforms"])
     reference = None
-    for workers, method in [(0, None), (1, "fork"), (2, "spawn"), (2, "forkserver")]:
+    for workers, method in [(0, None), (2, "fork"), (1, "spawn"), (2, "forkserver")]:
         batches = list(DataLoader(Scenes(augment), num_workers=workers, multiprocessing_context=method))
         told = [(batch["edit_kind"][0], batch["edit_alpha"].item(), batch["edit_word"][0]) for batch in batches]
         pixels = [torch.cat([batch[name] for batch in batches]) for name in ("edited_image", "edit_mask")]
