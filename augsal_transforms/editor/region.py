@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from kornia.filters import guided_blur
 from torch import Tensor
 
 from augsal_transforms.config import EditConfig
@@ -111,52 +112,7 @@ def refine_region(region: Tensor, image: Tensor) -> Tensor:
     diameter = min(2 * cell + 1, 2 * (min(height, width) // 2) - 1)
     if diameter < 3:
         return normalise(smooth[0])
-    return normalise(guided_filter(image[None], smooth, diameter, epsilon=0.01)[0].clamp(min=0))
-
-
-def guided_filter(guide: Tensor, image_map: Tensor, diameter: int, *, epsilon: float) -> Tensor:
-    """Smooth a map along the edges of a colour image (He et al., 2010, Eqs. 14, 15 and 19).
-
-    In each window the map is a linear function of the image's colour, a·I + b. The 3×3 systems are solved in closed
-    form, because a library's solver asks a GPU whether each has a solution, and waits for it.
-
-    Args:
-        guide: The image I, (B, 3, H, W).
-        image_map: p, (B, 1, H, W).
-        diameter: Side of the windows in pixels, odd, at most about twice the image's shorter side.
-        epsilon: ε, added to the variances of the colours.
-
-    Returns:
-        Shaped like ``image_map``.
-    """
-    rows, columns = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]  # of a symmetric matrix
-    colors = guide.unbind(dim=1)
-    products = torch.stack([colors[i] * colors[j] for i, j in zip(rows, columns, strict=True)], dim=1)
-    means = _box_mean(torch.cat([guide, image_map, products, guide * image_map], dim=1), diameter)
-    color, level, squares, mixed = means.split([3, 1, 6, 3], dim=1)
-    covariance = mixed - color * level
-    mean = color.unbind(dim=1)
-    xx, xy, xz, yy, yz, zz = (
-        square - mean[i] * mean[j] + (epsilon if i == j else 0)
-        for square, i, j in zip(squares.unbind(dim=1), rows, columns, strict=True)
-    )
-    matrix = [torch.stack(row, dim=1) for row in ((xx, xy, xz), (xy, yy, yz), (xz, yz, zz))]
-    minors = [torch.linalg.cross(matrix[n - 2], matrix[n - 1], dim=1) for n in range(3)]  # Cramer's rule
-    determinant = (matrix[0] * minors[0]).sum(dim=1, keepdim=True)
-    first, second, third = covariance.split(1, dim=1)
-    slope = (first * minors[0] + second * minors[1] + third * minors[2]) / determinant  # a
-    offset = level - (slope * color).sum(dim=1, keepdim=True)  # b
-    slope, offset = _box_mean(torch.cat([slope, offset], dim=1), diameter).split([3, 1], dim=1)
-    filtered: Tensor = (slope * guide).sum(dim=1, keepdim=True) + offset
-    return filtered
-
-
-def _box_mean(images: Tensor, diameter: int) -> Tensor:
-    """The mean over a square window about each pixel, (B, C, H, W); the images are mirrored at their edges."""
-    channels, radius = images.shape[1], diameter // 2
-    padded = F.pad(images, (radius,) * 4, mode="reflect")
-    kernel = images.new_full((channels, 1, diameter, 1), 1 / diameter)
-    return F.conv2d(F.conv2d(padded, kernel, groups=channels), kernel.transpose(2, 3), groups=channels)
+    return normalise(guided_blur(image[None], smooth, diameter, eps=0.01, separable=True)[0].clamp(min=0))
 
 
 def soft_threshold(refined: Tensor, threshold: float, softness: float) -> Tensor:

@@ -1,10 +1,7 @@
-import pytest
 import torch
-from kornia.filters import guided_blur
 
 from augsal_transforms.editor.region import (
     average_tokens,
-    guided_filter,
     normalise,
     refine_region,
     select_region,
@@ -77,27 +74,3 @@ def test_refined_edges_follow_the_image():
 
 def test_tiny_images_are_not_refined_but_upsampled():
     assert refine_region(torch.ones(1, 1, 1), torch.rand(3, 1, 5)).shape == (1, 1, 5)
-
-
-@pytest.mark.parametrize(("size", "diameter"), [((24, 17), 7), ((6, 9), 5)])
-def test_the_guided_filter_is_that_of_kornia(size, diameter):
-    generator = torch.Generator().manual_seed(0)
-    image, image_map = (torch.rand(2, n, *size, generator=generator).double() for n in (3, 1))
-    expected = guided_blur(image, image_map, diameter, eps=0.01)
-    assert torch.allclose(guided_filter(image, image_map, diameter, epsilon=0.01), expected, atol=1e-12)
-
-
-def test_a_map_that_is_linear_in_the_colours_is_left_as_it_is():
-    # p = 0.5 R − 0.2 G + 0.1 B + 0.3: without ε the systems' solution is a = (0.5, −0.2, 0.1), b = 0.3 everywhere.
-    image = torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(0)).double()
-    weights = torch.tensor([0.5, -0.2, 0.1]).double()[:, None, None]
-    image_map = (weights * image).sum(dim=1, keepdim=True) + 0.3
-    assert torch.allclose(guided_filter(image, image_map, 5, epsilon=0), image_map, atol=1e-9)
-
-
-def test_a_flat_image_smooths_evenly():
-    # Every covariance is 0, so a = 0 and the result is the mean of means: of a row 0 0 0 3 0 0 0 (mirrored at its
-    # ends) with windows of 3, first 0 0 1 1 1 0 0, then 0 1/3 2/3 1 2/3 1/3 0.
-    row = torch.tensor([0.0, 0, 0, 3, 0, 0, 0]).double().expand(1, 1, 7, 7)
-    made = guided_filter(torch.full((1, 3, 7, 7), 0.5).double(), row, 3, epsilon=0.01)
-    assert torch.allclose(made[0, 0, 3], torch.tensor([0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3, 0]).double(), atol=1e-12)
