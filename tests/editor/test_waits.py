@@ -48,10 +48,10 @@ def moved(gpu, editor):
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param({}, id="one image"),
+        pytest.param({}, id="one image", marks=pytest.mark.slow),
         pytest.param({"size": (256, 192)}, id="twelve times the pixels"),
-        pytest.param({"count": 3}, id="three images"),
-        pytest.param({"per_image": 4}, id="four edits of an image"),
+        pytest.param({"count": 3, "per_image": 2}, id="two edits of three images"),
+        pytest.param({"per_image": 4}, id="four edits of an image", marks=pytest.mark.slow),
     ],
 )
 def test_a_batch_is_waited_for_twice_and_once_an_image_whatever_it_holds(gpu, moved, given):
@@ -65,11 +65,13 @@ def test_a_batch_is_waited_for_twice_and_once_an_image_whatever_it_holds(gpu, mo
     assert counts["late upload"] > 0
 
 
+@pytest.mark.slow
 def test_each_half_precision_result_of_the_vae_is_waited_for_once_more(gpu, editor):
     # It may overflow, and is then computed again: Z, D(Z) and D(Z_out).
     assert seen(gpu, warmed(gpu, editor, torch.float16))["wait"] == WAITS + 3
 
 
+@pytest.mark.slow
 def test_the_steps_of_an_inversion_are_not_waited_for(gpu, moved):
     moved = unchecked(moved, config=EditConfig(steps=3, noise_level=0.8))
     assert seen(gpu, moved)["wait"] == WAITS
