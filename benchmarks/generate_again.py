@@ -1,8 +1,8 @@
 """Measure `augsal generate` a second time, over images that are finished.
 
-    python benchmarks/generate_again.py [--images 1000 5000 10000] [--json FILE]
+    python benchmarks/generate_again.py [--images 1000 5000 10000] [--size 640 480] [--json FILE]
 
-Rendered scenes of 480×640 are written as JPEG images with maps, each image with marks of its own. Every image gets
+Rendered scenes are written as JPEG images with maps, each image with marks of its own. Every image gets
 three records, made from one edit under keys of their own, so that a store of 10,000 images takes minutes, not hours.
 Then whole further runs are measured, three over each set; the median counts. The smallest set is measured once more
 with its pixels read. Times include the opening of the data set, and not the import of libraries and the loading of the
@@ -29,18 +29,18 @@ from augsal_transforms.progress import Quiet, progress_bar
 from augsal_transforms.scenes.observer import observe
 from augsal_transforms.scenes.scenes import render_scene
 
-HEIGHT, WIDTH, SCENES = 480, 640, 8
+SCENES = 8
 BAR, BAR_GROWTH = 60.0, 1.2  # seconds over the largest set; time of an image there against the smallest set
 
 
-def write_data(folder: Path, count: int) -> None:
+def write_data(folder: Path, count: int, width: int, height: int) -> None:
     """Write images, each with its number in marks at the upper edge, and the maps of their scenes."""
     for kind in ("images", "maps"):
         (folder / kind / "train").mkdir(parents=True)
-    scenes = [render_scene(n, seed=610, size=WIDTH) for n in range(min(SCENES, count))]
-    pixels = [(scene.image[:, :HEIGHT] * 255).byte().movedim(0, -1).numpy() for scene in scenes]
+    scenes = [render_scene(n, seed=610, size=max(width, height)) for n in range(min(SCENES, count))]
+    pixels = [(scene.image[:, :height, :width] * 255).byte().movedim(0, -1).numpy() for scene in scenes]
     for n, scene in enumerate(scenes):
-        saliency_map = observe(scene.image, scene.objects, seed=n)[0, :HEIGHT]
+        saliency_map = observe(scene.image, scene.objects, seed=n)[0, :height, :width]
         Image.fromarray((saliency_map * 255).byte().numpy()).save(folder / f"map-{n}.png")
     for n in progress_bar(range(count), "image", "scenes"):
         image = pixels[n % len(scenes)].copy()
@@ -81,12 +81,12 @@ def seconds_again(make: Generation, *, check_pixels: bool) -> float:
     return seconds
 
 
-def measure(counts: list[int], place: Path) -> list[Figure]:
+def measure(counts: list[int], size: tuple[int, int], place: Path) -> list[Figure]:
     """Measure second runs over each number of images, by files and by pixels."""
     editor, figures, each = SaliencyEditor.from_pretrained("bundled"), list[Figure](), list[float]()
     for count in counts:
         folder = place / str(count)
-        write_data(folder / "data", count)
+        write_data(folder / "data", count, *size)
         time.sleep(3)  # files younger than two seconds are always read
         generation = Generation(editor, EditStore(folder / "store"), SaliencyFolder(folder / "data"))
         fill(generation)
@@ -108,11 +108,12 @@ def measure(counts: list[int], place: Path) -> list[Figure]:
 def main(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 5000, 10_000])
+    parser.add_argument("--size", type=int, nargs=2, default=[640, 480], help="width and height")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--quiet", action=Quiet)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as place:
-        figures = measure(options.images, Path(place))
+        figures = measure(options.images, tuple(options.size), Path(place))
     report(figures, options.json)
     return figures
 

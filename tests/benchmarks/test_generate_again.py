@@ -5,10 +5,8 @@ import generate_again
 
 
 def test_a_second_run_finds_all_edits_by_files_and_by_pixels(tmp_path, monkeypatch):
-    monkeypatch.setattr(generate_again, "HEIGHT", 48)
-    monkeypatch.setattr(generate_again, "WIDTH", 64)
     monkeypatch.setattr(generate_again.time, "sleep", lambda _: None)
-    found = {figure.name: figure for figure in generate_again.measure([2, 4], tmp_path)}
+    found = {figure.name: figure for figure in generate_again.measure([2, 4], (64, 48), tmp_path)}
     assert found["seconds again over 4 images"].bar == "≤ 60 s for 10,000"
     assert "the same with --check-pixels, 2 images" in found
     assert "time of an image, largest set against smallest" in found

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.pictures import EDITS, blob, picture
+from torch.utils.data import DataLoader, Dataset
 
-from augsal_transforms import SaliencyPredictor
+from augsal_transforms import SaliencyDiffusionAugment, SaliencyPredictor
 from augsal_transforms.editor.calibrate import measure_gain
 from augsal_transforms.readouts.readouts import ReadoutConfig, Readouts
 
@@ -114,3 +115,35 @@ def test_a_process_that_is_forked_while_a_thread_edits_can_edit(calls):
         for child in children:
             if child.pid:  # it was started
                 child.kill()
+
+
+class EditedAlone(Dataset):
+    """One edited picture, with the number of threads that its VAE ran on."""
+
+    def __init__(self, editor):
+        self.augment = SaliencyDiffusionAugment(editor=editor, p=1.0, seed=0)
+        self.vae = editor.model.vae
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        seen = []
+        hook = self.vae.decoder.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+        try:
+            self.augment({"image": picture(dtype=torch.uint8), "saliency_map": blob(), "prompt": "a red dog"})
+        finally:
+            hook.remove()
+        return seen
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="workers are not forked here")
+def test_a_worker_of_a_data_loader_edits_on_one_thread(editor):
+    data, before = EditedAlone(editor), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert data[0] == [2, 2]  # D(Z) and D(Z_out)
+        (seen,) = DataLoader(data, batch_size=None, num_workers=1, multiprocessing_context="fork")
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1]

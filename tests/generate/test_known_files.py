@@ -1,6 +1,7 @@
 """Finished images are recognised by their files, and by their pixels wherever these do not prove it."""
 
 import hashlib
+import json
 import os
 import shutil
 import threading
@@ -111,6 +112,36 @@ def test_a_file_that_was_touched_is_read(new, data, change, kind):
     path = data / kind / "train" / "photo-0.png"
     change(path)
     assert "photo-0" not in recognised(new())
+
+
+def test_a_file_that_passes_for_the_one_before_it_is_found_by_its_pixels(new, data):
+    # As on a file system that gives a new file the size, times and number of the old one.
+    PIL.Image.new("RGB", (40, 32), (200, 30, 30)).save(image_of(data, 0))
+    again = new()
+    path = again.files.images["photo-0"], again.files.maps["photo-0"]
+    (hashes,) = (again.known.find(state_of(again.files.images[n], again.files.maps[n])) for n in ("photo-1",))
+    again.known.add(state_of(*path), hashes)
+    again.known.write()
+    assert "photo-0" in recognised(new())
+    checked = new(check_pixels=True)
+    checked.run(checked.files.names)
+    assert checked.counts["reused"] == 5
+    assert checked.counts["made"] + checked.counts["refused"] == 1
+
+
+def test_names_that_are_hard_links_of_one_file_are_one_picture(new, data):
+    for kind in ("images", "maps"):
+        for n in (6, 7):
+            os.link(data / kind / "train" / "photo-0.png", data / kind / "train" / f"photo-{n}.png")
+    captions = json.loads((data / "captions.json").read_text())
+    (data / "captions.json").write_text(json.dumps({**captions, "photo-6": "a red dog on the street"}))
+    assert recognised(new()) == {f"photo-{n}" for n in range(1, 6)}  # a new link changes the file's own time
+    again = new()
+    again.run(again.files.names)
+    assert again.counts == {"reused": 7, "made": 1}  # photo-7 has no caption, which is an edit of its own
+    assert len(recognised(new())) == 8
+    PIL.Image.new("RGB", (40, 32), (200, 30, 30)).save(image_of(data, 7))  # through one name, for all three
+    assert recognised(new()) == {f"photo-{n}" for n in range(1, 6)}
 
 
 def test_a_changed_image_gets_an_edit_of_its_own(new, data):

@@ -12,8 +12,11 @@ import pytest
 from helpers.datasets import write_damaged_scenes
 from typer.testing import CliRunner
 
-from augsal_transforms import EditStore
+from augsal_transforms import Contrast, EditStore, SaliencyEditor
 from augsal_transforms.cli import app
+from augsal_transforms.data.folders import SaliencyFolder
+from augsal_transforms.generate.generation import Generation
+from augsal_transforms.generate.jobs import Finished
 
 COUNT, KINDS = 24, "contrast"
 EDITED = COUNT - 1  # one scene is corrupt
@@ -125,6 +128,24 @@ def test_the_survivor_of_two_independent_processes_completes_the_set(data, alone
     assert keys(store) == keys(alone)
     assert failures(store) == failures(alone)
     assert left_over(store) == []
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_finished_images_are_recognised_again_and_no_others(data, alone, tmp_path):
+    store = tmp_path / "store"
+    process = start("augsal_transforms", *command(data, store, "--kinds", KINDS, "--batch-size", 2))
+    wait_for_records(store, STARTED, process)
+    process.kill()
+    process.communicate()
+    held = len(keys(store))
+    counts = [json.loads(finish(start("augsal_transforms", *command(data, store, "--kinds", KINDS, "--json")), 3))]
+    counts += [json.loads(finish(start("augsal_transforms", *command(data, store, "--kinds", KINDS, "--json")), 3))]
+    assert [one["reused"] for one in counts] == [held, EDITED]
+    assert [one["made"] for one in counts] == [EDITED - held, 0]
+    assert keys(store) == keys(alone)
+    editor, files = SaliencyEditor.from_pretrained("bundled"), SaliencyFolder(data)
+    jobs = Generation(editor, EditStore(store), files, (Contrast(),)).jobs(files.names)
+    assert sum(isinstance(job, Finished) for _, job in jobs) == EDITED
 
 
 @pytest.mark.slow
