@@ -168,7 +168,9 @@ def _sum_references(dataset: FixationDataset, failures: dict[str, str], workers:
             failures[name] = truth
             continue
         with one_thread():
-            references.add(*map(torch.from_numpy, truth))
+            saliency_map, places, counts = map(torch.from_numpy, truth)
+            fixation_map = torch.zeros(saliency_map.shape, dtype=counts.dtype).put_(places, counts)
+            references.add(saliency_map, fixation_map)
     return references
 
 

@@ -108,10 +108,19 @@ def list_tasks(
             yield index, maps, sample.left_out
 
 
-def read_truth(dataset: FixationDataset, index: int) -> tuple[Array, Array] | str:
-    """An image's saliency map and fixation map, (1, H, W), or the reason why it cannot be read."""
+def read_truth(dataset: FixationDataset, index: int) -> tuple[Array, Array, Array] | str:
+    """An image's ground truth, or the reason why it cannot be read.
+
+    Returns:
+        The saliency map, (1, H, W), the places of the fixated pixels, (N,), and their fixations, (N,): few bytes, since
+        what a worker process returns is copied twice.
+    """
     sample = _read(dataset, index)
-    return sample if isinstance(sample, str) else (sample.saliency_map.numpy(), sample.fixation_map.numpy())
+    if isinstance(sample, str):
+        return sample
+    counts = sample.fixation_map.flatten()
+    places = counts.nonzero()[:, 0]
+    return sample.saliency_map.numpy(), places.numpy(), counts[places].numpy()
 
 
 def _read(dataset: FixationDataset, index: int) -> Sample | str:
