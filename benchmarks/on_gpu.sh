@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Everything that is to be measured on a GPU, in four parts of at most ten minutes each.
+# Everything that is to be measured on a GPU, in four parts of at most ten minutes each, and the training of the bundled
+# models in as many calls as it takes.
 #
 #     bash benchmarks/on_gpu.sh PART OUT [MODEL]      # PART is 1, 2, 3 or 4; all results go to the folder OUT
+#     bash benchmarks/on_gpu.sh 5 OUT                 # trains the bundled editor and readouts; each call goes on
 #     SMALL=1 bash benchmarks/on_gpu.sh PART OUT      # a rehearsal on the CPU with the bundled editor
 #     bash benchmarks/on_gpu.sh missing               # the packages that this machine lacks
 #     bash benchmarks/on_gpu.sh table OUT             # all figures so far
@@ -17,13 +19,13 @@
 #     pip download --no-deps --only-binary=:all: --python-version 3.12 -d wheels -r FILE
 # and on the one without: pip install --no-index --find-links wheels --no-deps wheels/*.whl
 #
-# Further variables: OSIE, a folder with OSIE, for Table 2 on photographs (part 4); AUGSAL_UPSTREAM_UNISAL and
-# AUGSAL_UPSTREAM_SIMPLENET, checkouts, for the adapters' own tests (part 4).
+# Further variables: OSIE, a folder with OSIE, for Table 2 on photographs (part 4) and as photographs to train on (part
+# 5); AUGSAL_UPSTREAM_UNISAL, _SIMPLENET, _TEMPSAL and _DEEPGAZE, checkouts, for the adapters' own tests (part 4).
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 python=${PYTHON:-python3}
-part=${1:?"give a part: 1, 2, 3, 4, missing or table"}
+part=${1:?"give a part: 1, 2, 3, 4, 5, missing or table"}
 
 if [ "$part" = missing ]; then
     exec "$python" -c '
@@ -80,6 +82,9 @@ step() {
         rm -f "$out/$name.failed"
         [ -e "$out/$name.json" ] || printf '[{"step": "%s", "seconds": %d}]\n' "$name" "$((SECONDS - began))" >"$out/$name.json"
         echo "$name: done in $((SECONDS - began)) s"
+    elif [ "$name" != "${name#5}" ] && { [ "$status" = 124 ] || [ "$status" = 137 ]; }; then
+        echo "$name: not finished after $((SECONDS - began)) s; the next call goes on"
+        failures=1
     else
         rm -f "$out/$name.json"
         { echo "status $status after $((SECONDS - began)) s (124 is the time limit)"; tail -n 5 "$out/$name.log"; } >"$out/$name.failed"
@@ -128,13 +133,27 @@ case $part in
     measure 4a-training 120 training
     measure 4b-adapters 90 adapters
     measure 4c-generate 240 generate --images "$count"
-    if [ "${AUGSAL_UPSTREAM_UNISAL:-}${AUGSAL_UPSTREAM_SIMPLENET:-}" ]; then
-        step 4d-upstreams 150 "$python" -m pytest -q -n 0 -p no:cacheprovider tests/adapters/test_adapters.py
+    if [ "${AUGSAL_UPSTREAM_UNISAL:-}${AUGSAL_UPSTREAM_SIMPLENET:-}${AUGSAL_UPSTREAM_TEMPSAL:-}${AUGSAL_UPSTREAM_DEEPGAZE:-}" ]; then
+        step 4d-upstreams 300 "$python" -m pytest -q -n 0 -p no:cacheprovider tests/adapters/test_adapters.py
     fi
     if [ "${OSIE:-}" ]; then
-        step 4e-table2 400 "$python" benchmarks/photographs.py --data "$OSIE" --runs "$out/table2"
+        size=(); [ "$small" ] && size=(--smoke --parts 4 2 2 0)
+        step 4e-table2 400 "$python" benchmarks/photographs.py --data "$OSIE" --runs "$out/table2" "${size[@]}"
     fi
     ;;
-*) echo "PART must be 1, 2, 3, 4, missing or table, got $part"; exit 2 ;;
+5)
+    given=(--quiet)
+    [ "$small" ] && given+=(--smoke)
+    [ "${OSIE:-}" ] && given+=(--photographs "$OSIE")
+    step 5a-editor 570 "$python" examples/train_bundled_editor.py --device "$device" \
+        --out "$out/editor" --runs "$out/editor-run" "${given[@]}"
+    # The readouts are trained on the cores of the machine.
+    if [ "$small" ]; then launch=("$python"); else launch=("$python" -m torch.distributed.run --nproc-per-node 8); fi
+    if [ -e "$out/5a-editor.json" ]; then
+        step 5b-readouts 570 env OMP_NUM_THREADS=1 "${launch[@]}" examples/train_bundled_readouts.py \
+            --editor "$out/editor" --out "$out/readouts" --runs "$out/readouts-run" "${given[@]}"
+    fi
+    ;;
+*) echo "PART must be 1, 2, 3, 4, 5, missing or table, got $part"; exit 2 ;;
 esac
 exit "$failures"
