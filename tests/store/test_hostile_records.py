@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import zstandard
@@ -19,7 +20,7 @@ from augsal_transforms.files import parse_json
 from augsal_transforms.store.keys import EditKey
 from augsal_transforms.store.maintenance import damaged_records, repair, statistics
 from augsal_transforms.store.records import decode, encode, read_metadata
-from augsal_transforms.store.rectangle import compress
+from augsal_transforms.store.rectangle import compress, decompress
 
 ORIGINAL, EDIT = picture(), EDITS[0]
 RECORD = encode(key_of(ORIGINAL, EDIT), ORIGINAL, edited(ORIGINAL, EDIT), source="photo")
@@ -233,6 +234,25 @@ def test_two_hundred_hostile_records_are_misses_that_verify_names_and_change_not
                 edit.load()
     assert set(repair(store)) == names
     assert [edit.load().kind for edit in store.edits_of(ORIGINAL)] == ["brightness"]
+
+
+def test_a_rectangle_with_any_bytes_in_it_is_a_rectangle_of_its_size_or_refused():
+    """2,000 compressed rectangles with changed, lost and added bytes, which a record's checksum would not notice."""
+    rng = np.random.default_rng(0)
+    mask = torch.randint(0, 256, (40, 52), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    mask[:, :9] = 0
+    whole, refused = compress(torch.full((3, 40, 52), 2, dtype=torch.uint8) * (mask > 0), mask), 0
+    for n in range(2000):
+        data, place = bytearray(whole), int(rng.integers(len(whole) if n % 2 else 24))
+        data[place : place + int(rng.integers(3))] = rng.bytes(int(rng.integers(3)))
+        try:
+            difference, edit_mask = decompress(bytes(data), 40, 52)
+        except ValueError:
+            refused += 1
+        else:
+            assert (difference.shape, edit_mask.shape) == ((3, 40, 52), (40, 52))
+            assert not difference[:, edit_mask == 0].any()
+    assert 500 < refused < 2000
 
 
 @pytest.mark.parametrize("place", [[20, 5], [3, 25], [24, 32], [50_000_000, 0], [0, 2**25]])
