@@ -115,12 +115,10 @@ def split_batch(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{role: values[n] for role, values in columns.items()} for n in range(len(images))]
 
 
-def unedited_leaves(image: tv_tensors.Image, saliency_map: SaliencyMap) -> dict[str, Any]:
-    """Every key of a sample whose image was left as it is."""
+def unedited_leaves(image: tv_tensors.Image) -> dict[str, Any]:
+    """The keys that a sample gains whose image was left as it is."""
     no_mask = torch.zeros(1, *image.shape[-2:], dtype=torch.float32, device=image.device)
     return {
-        "image": image,
-        "saliency_map": saliency_map,
         "edited_image": tv_tensors.Image(image.clone()),
         "edit_mask": EditMask(no_mask),
         "is_edited": torch.tensor(False),
@@ -133,7 +131,7 @@ def unedited_leaves(image: tv_tensors.Image, saliency_map: SaliencyMap) -> dict[
 
 
 def edited_leaves(result: EditedImage) -> dict[str, Any]:
-    """The keys that an edit changes."""
+    """The keys that a sample gains whose image was edited."""
     return {
         "edited_image": tv_tensors.Image(result.image),
         "edit_mask": EditMask(result.edit_mask),

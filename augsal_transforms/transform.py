@@ -189,25 +189,25 @@ class SaliencyDiffusionAugment(v2.Transform):
         """
         images = [read_image(row["image"]) for row in rows]
         predicted = self._predict(rows, images)
-        leaves, chosen, samples = [], [], []
+        leaves, chosen = [], dict[int, ChosenSample]()
         for n, (row, image) in enumerate(zip(rows, images, strict=True)):
             image_id = read_image_id(row, image)
             saliency_map = read_map(predicted[n] if n in predicted else row["saliency_map"], image, image_id)
             caption = read_caption(row, keys) if self._source.needs_captions else ""
-            leaves.append(unedited_leaves(image, saliency_map))
-            if self.predictor is not None:
-                leaves[-1]["is_predicted"] = torch.tensor(n in predicted)
-            generator = self._toss(image_id)
-            if generator is None:
+            leaves.append({"image": image, "saliency_map": saliency_map})
+            if (generator := self._toss(image_id)) is None:
                 self._tally.add("by chance")
             elif not saliency_map.max():
                 self._keep(EMPTY_MAP)
             else:
                 plain = image.as_subclass(Tensor), saliency_map.as_subclass(Tensor)
-                chosen.append(leaves[-1])
-                samples.append(ChosenSample(*plain, caption, generator))
-        for leaf, outcome in zip(chosen, self._source.edit(samples), strict=True):
-            self._take(leaf, outcome)
+                chosen[n] = ChosenSample(*plain, caption, generator)
+        outcomes = dict(zip(chosen, map(self._count, self._source.edit(list(chosen.values()))), strict=True))
+        for n, leaf in enumerate(leaves):
+            edit = outcomes.get(n)
+            leaf |= edited_leaves(edit) if isinstance(edit, EditedImage) else unedited_leaves(leaf["image"])
+            if self.predictor is not None:
+                leaf["is_predicted"] = torch.tensor(n in predicted)
         if self.pairs and self.predictor is not None:
             add_edited_maps(self.predictor, leaves)
         return leaves
@@ -219,9 +219,8 @@ class SaliencyDiffusionAugment(v2.Transform):
             return {}
         check_worker(device_of(self.predictor), torch.cuda._is_in_bad_fork())
         self._tally.add("map predicted", len(lacking))
-        return dict(
-            zip(lacking, predict_maps(self.predictor, [images[n].as_subclass(Tensor) for n in lacking]), strict=True)
-        )
+        maps = predict_maps(self.predictor, [images[n].as_subclass(Tensor) for n in lacking])
+        return dict(zip(lacking, maps, strict=True))
 
     def _toss(self, image_id: str) -> torch.Generator | None:
         """The coin toss: the generator of a sample's further draws, or ``None`` where the sample stays as it is."""
@@ -234,15 +233,15 @@ class SaliencyDiffusionAugment(v2.Transform):
             generator = keyed_generator(self.seed, epoch, image_id)
         return generator if draw_share(generator) < self.p else None
 
-    def _take(self, leaves: dict[str, Any], outcome: EditedImage | Unedited) -> None:
-        """Put an edit into a sample's leaves, and count it."""
+    def _count(self, outcome: EditedImage | Unedited) -> EditedImage | Unedited:
+        """Count what became of a sample."""
         if isinstance(outcome, EditedImage):
-            leaves.update(edited_leaves(outcome))
             self._tally.succeed("edited" if outcome.word else "edited without a word")
         elif outcome.is_expected:
             self._tally.add(outcome.cause or "by chance")
         else:
             self._keep(outcome.cause, outcome.error)
+        return outcome
 
     def _keep(self, cause: str, error: Exception | None = None) -> None:
         """Leave a sample as it is, or refuse to."""

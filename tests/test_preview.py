@@ -33,7 +33,8 @@ def idle(editor):
 
 def edited_scene():
     """A sample as the augmentation leaves it, with an edit made by hand."""
-    leaves = unedited_leaves(tv_tensors.Image(scene()["image"]), SaliencyMap(scene()["saliency_map"]))
+    image = tv_tensors.Image(scene()["image"])
+    leaves = {"image": image, "saliency_map": SaliencyMap(scene()["saliency_map"]), **unedited_leaves(image)}
     leaves["edited_image"][:, 8:24, 8:24] //= 2
     leaves["edit_mask"][:, 8:24, 8:24] = 1
     return {**scene(), **leaves, "is_edited": torch.tensor(True), "edit_kind": "contrast", "edit_word": "dog"}
