@@ -73,7 +73,7 @@ def test_colours_are_natural_after_normalize(idle):
 def test_the_mask_is_shown_where_the_edit_is(augment):
     picture = augment.preview([scene()], normalised(augment))
     image, mask, edited = (panel(picture, column) for column in (0, 2, 3))
-    changed = (edited - image).abs().amax(dim=0) > 8
+    changed = (edited - image).abs().amax(dim=0) > 20  # 0.3 leaves a mask of at most 0.07, which adds 17 of 255 levels
     dark = mask.sum(dim=0) < 0.3 * image.sum(dim=0)  # shown at a quarter of its brightness
     assert changed.any()
     assert dark.any()

@@ -178,14 +178,14 @@ def test_json_is_a_flag_of_every_command_and_editor_and_device_have_one_default(
     assert "device" not in options or options["device"].default == "auto"
 
 
-def test_calibrate_measures_a_model_and_writes_beside_it_or_elsewhere(tmp_path, sd1_folder):
+def test_calibrate_measures_a_model_and_writes_beside_it_or_elsewhere(tmp_path):
     from augsal_transforms.scenes.scenes import render_scene
 
     for index in range(32):
         image = render_scene(index, seed=900, size=64).image.permute(1, 2, 0).numpy()
         PIL.Image.fromarray(image).save(tmp_path / f"{index}.png")
     (tmp_path / ".DS_Store").write_text("not an image")
-    result = augsal("calibrate", "--editor", sd1_folder, "--data", tmp_path, "--out", tmp_path / "calibration")
+    result = augsal("calibrate", "--editor", "bundled", "--data", tmp_path, "--out", tmp_path / "calibration")
     assert result.exit_code == 0, result.output
     assert "32 images, R² =" in result.output
     assert "local_contrast" in result.output

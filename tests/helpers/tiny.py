@@ -43,7 +43,7 @@ def save_tiny_pipeline(folder: Path, *, prediction_type: str = "epsilon", **unet
             "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
             "layers_per_block": 1,
             "cross_attention_dim": 32,
-            "attention_head_dim": 4,
+            "attention_head_dim": 2,
             "norm_num_groups": 4,
             **unet_options,
         }
