@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("saliency_map", nargs="?", type=Path, help="file of its saliency map")
     parser.add_argument("prompt", nargs="?", default="", help="caption of the image")
     parser.add_argument("--editor", default="bundled", help="bundled, sd-v1-5, a folder or a hub id")
-    parser.add_argument("--out", type=Path, default=Path("edited.png"), help="file for the picture")
+    parser.add_argument("--out", type=Path, default=Path("edit_one_image.png"), help="file for the picture")
     parser.add_argument("--smoke", action="store_true", help="has no effect: a normal run takes seconds")
     options = parser.parse_args()
     if (options.image is None) != (options.saliency_map is None):

@@ -176,14 +176,16 @@ def main() -> None:
 
     start = time.monotonic()
     training, held_out, where = scenes_or_folder(options)
+    print(f"edits of {len(training)} images into {options.store or options.out / 'edits'}", flush=True)
     store = fill_store(training, options)
     figure = options.out / "edits.png"
     SaliencyDiffusionAugment(store=store, p=1.0, seed=options.seed).preview(training, count=6).save(figure)
 
     augment = SaliencyDiffusionAugment(store=store, p=options.p, seed=options.seed)
-    print(augment)
+    print(augment, flush=True)
     scores, losses = {}, {}
     for name, first in (("without", AsTensors()), ("with", augment)):
+        print(f"training {name} edits, {options.epochs} epochs", flush=True)
         model, losses[name] = train(name, training, first, options)
         scores[name] = evaluate(model, held_out, options)
     (options.out / "losses.json").write_text(json.dumps(losses))

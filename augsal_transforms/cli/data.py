@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,7 +45,7 @@ def scenes(
         typer.echo(json.dumps({"scenes": count, "out": str(out)}))
         return
     typer.echo(f"{count:,} scenes in {out}")
-    typer.echo(f"Next: augsal generate --data {out} --split {split} --store STORE --editor bundled")
+    typer.echo(f"Next: augsal generate --data {quote(str(out))} --split {split} --store STORE --editor bundled")
 
 
 def check_data(

@@ -27,7 +27,7 @@ from augsal_transforms.cli.progress import Quiet, bars
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from augsal_transforms import EditedImage
+    from augsal_transforms import EditedImage, SaliencyEditor
     from augsal_transforms.editor.edits import Edit
 
 
@@ -104,6 +104,7 @@ def edit(
     write_picture(out, to_pil_image(result.image))
     if mask_out:
         write_picture(mask_out, to_pil_image(result.edit_mask))
+    _warn_of_unknown_word(model, prompt, result.word)
     if not as_json:
         _print_edit(result, f"editor {editor} on {place}")
         typer.echo(" ".join(str(path) for path in (out, mask_out) if path))
@@ -155,6 +156,17 @@ def _why_unedited(result: EditedImage, original: Tensor, saliency_map: Tensor) -
     if result.strength == 0:
         return f"the bound of {result.bound_by} allows no part of it. Try another --kind or --alpha."
     return f"α = {result.alpha:g} is too weak to change an 8-bit value. Try a stronger --alpha."
+
+
+def _warn_of_unknown_word(model: SaliencyEditor, prompt: str, word: str | None) -> None:
+    """Say so where the bundled editor never saw the word, which its tokenizer then takes in pieces."""
+    words = model.model.locate_words(prompt, keep_stopwords=model.config.keep_stopwords)
+    if model.name == "bundled" and any(found.text == word and len(found.tokens) > 1 for found in words):
+        typer.echo(
+            f"augsal: the bundled editor knows the words of rendered scenes, and {word!r} is none of them, so its "
+            "region is a guess. Use --editor sd-v1-5 for captions of photographs.",
+            err=True,
+        )
 
 
 def _print_edit(result: EditedImage, editor: str) -> None:

@@ -42,14 +42,13 @@ def explain(
 ) -> None:
     """Draw how a region is found: the attention C of every word, C × S, the selected word, the mask (Fig. 3)."""
     from augsal_transforms import SaliencyEditor
-    from augsal_transforms.gallery.canvas import is_figure
     from augsal_transforms.gallery.explain import explain as explain_region
     from augsal_transforms.gallery.explain_figure import draw_explanation
 
     if (saliency_map is None) == (predictor is None):
         raise ValueError("give either --saliency-map, a file, or --predictor, which predicts one.")
     inputs = [path for path in (image, saliency_map) if path]
-    check_output(out, "--out", inputs=inputs, endings=FIGURES, overwrite=overwrite, is_own=is_figure)
+    check_output(out, "--out", inputs=inputs, endings=FIGURES, overwrite=overwrite)
     check_library("matplotlib", "`augsal explain`")
     place = check_device(device)
     original = _read(image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from augsal_transforms.cli.errors import FAILURES
+from augsal_transforms.cli.gates import PREDICTOR
 from augsal_transforms.cli.kinds import parse_edits
 from augsal_transforms.cli.options import DEVICE, AsJson, Data, Device, LayoutName, Overwrite, Split
 from augsal_transforms.cli.outputs import FIGURES, check_output, check_outputs_apart
@@ -39,6 +41,9 @@ Strengths = Annotated[int, typer.Option(min=1, max=12, help="With --editor: numb
 Predictor = Annotated[
     str | None, typer.Option(help="Show predicted saliency before and after: photographs, bundled, or a folder.")
 ]
+PredictMaps = Annotated[
+    bool, typer.Option("--predict-maps", help=f"Predict saliency maps, by {PREDICTOR} without --predictor.")
+]
 
 
 def gallery(
@@ -53,6 +58,7 @@ def gallery(
     kinds: Kinds = "contrast,brightness,color",
     strengths: Strengths = 3,
     predictor: Predictor = None,
+    predict_maps: PredictMaps = False,
     device: Device = DEVICE,
     seed: Annotated[int, typer.Option(help="With --editor: seed of the draws and the noise.")] = 0,
     overwrite: Overwrite = False,
@@ -70,7 +76,10 @@ def gallery(
         raise ValueError("give --store, a folder of edits, or --editor, which makes some.")
     _check_outputs(out, png, overwrite)
     place = check_device(device)
-    dataset, problems = open_layout(data, split, layout), Problems()
+    dataset = (
+        _open_unmapped(data, split, layout, predictor, place) if predict_maps else open_layout(data, split, layout)
+    )
+    problems = Problems()
     if editor is None and store is not None:
         images: StoredImages | RenderedImages = _read(store, dataset, problems)
     else:
@@ -83,14 +92,21 @@ def gallery(
 
 
 def _check_outputs(out: Path, png: Path | None, overwrite: bool) -> None:
-    from augsal_transforms.gallery.canvas import is_figure
+    from augsal_transforms.gallery.canvas import GALLERY, is_figure
     from augsal_transforms.gallery.page import is_page
 
     check_outputs_apart(out=out, png=png)
     check_output(out, "--out", endings=_ENDINGS, overwrite=overwrite, is_own=is_page)
     if png:
-        check_output(png, "--png", endings=FIGURES, overwrite=overwrite, is_own=is_figure)
+        check_output(png, "--png", endings=FIGURES, overwrite=overwrite, is_own=partial(is_figure, command=GALLERY))
         check_library("matplotlib", "--png")
+
+
+def _open_unmapped(data: Path, split: str, layout: str, predictor: str | None, device: str) -> SaliencyFolder:
+    from augsal_transforms.evaluation.models import load_predictor
+    from augsal_transforms.generate.predicted_maps import open_unmapped
+
+    return open_unmapped(data, split, layout, partial(load_predictor, predictor or PREDICTOR, device))
 
 
 def _read(store: Path, dataset: SaliencyFolder, problems: Problems) -> StoredImages:

@@ -130,9 +130,9 @@ def generate(
         with _cores(threads):
             _print_estimate(make(), names, world, as_json, quiet)
         return
-    with bars(quiet or rank > 0, "image")(total=len(names)) as progress:
-        fill = partial(_on_ray, actors, device, threads) if engine == "ray" else partial(_scan, threads)
-        counts = fill(make, names, progress.update)
+    progress = bars(quiet or rank > 0, "image")
+    fill = partial(_on_ray, actors, device, threads) if engine == "ray" else partial(_scan, threads)
+    counts = fill(make, names, progress)
     _print_counts(counts, store, as_json)
     raise typer.Exit(_exit_code(counts))
 
@@ -163,13 +163,13 @@ def _cores(threads: int | None) -> CoreShare:
 
 
 def _scan(
-    threads: int | None, make: Callable[[], Generation], names: list[str], finished: Callable[..., object]
+    threads: int | None, make: Callable[[], Generation], names: list[str], progress: Callable[..., Any]
 ) -> Counter[str]:
-    with _cores(threads) as cores:
+    with _cores(threads) as cores, progress(total=len(names)) as bar:
 
         def follow() -> None:
             cores.follow()
-            finished()
+            bar.update()
 
         generation = make()
         generation.run(names, follow)
@@ -182,14 +182,15 @@ def _on_ray(
     threads: int | None,
     make: Callable[[], Generation],
     names: list[str],
-    finished: Callable[..., object],
+    progress: Callable[..., Any],
 ) -> Counter[str]:
     import torch
 
     from augsal_transforms.generate.ray import generate_on_ray
 
     gpus = 1.0 if device != "cpu" and torch.cuda.is_available() else 0.0
-    return generate_on_ray(make, names, actors=actors, gpus=gpus, finished=finished, threads=threads)
+    with progress(total=len(names)) as bar:
+        return generate_on_ray(make, names, actors=actors, gpus=gpus, finished=bar.update, threads=threads)
 
 
 def _list_share(
@@ -227,7 +228,7 @@ def _print_counts(counts: Counter[str], store: Path, as_json: bool) -> None:
     where = f" → {store / 'failures.jsonl'}" if counts["failed"] else ""
     typer.echo(" · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in outcomes.items()) + where)
     if counts["made"] + counts["reused"]:
-        typer.echo(f'Next: SaliencyDiffusionAugment(store="{store}") first in your Compose')
+        typer.echo(f"Next: SaliencyDiffusionAugment(store={str(store)!r}) first in your Compose")
 
 
 def _print_estimate(generation: Generation, names: list[str], world: int, as_json: bool, quiet: bool) -> None:
@@ -236,6 +237,9 @@ def _print_estimate(generation: Generation, names: list[str], world: int, as_jso
     found = estimate(generation, bars(quiet, "image")(names))
     if as_json:
         typer.echo(json.dumps(asdict(found)))
+        return
+    if not found.edits:
+        typer.echo("Nothing is to be made: the store has all edits of these images.")
         return
     several = f", {as_duration(found.seconds / world)} for {world} like it" if world > 1 else ""
     typer.echo(

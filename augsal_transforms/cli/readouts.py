@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -114,4 +115,4 @@ def _print_next(out: Path, editor: str, as_json: bool) -> None:
         typer.echo(json.dumps({"out": str(out), "editor": editor}))
         return
     typer.echo(f"readouts of {editor} in {out}")
-    typer.echo(f"Next: augsal evaluate --model {out} --data DIR")
+    typer.echo(f"Next: augsal evaluate --model {quote(str(out))} --data DIR")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,7 +42,8 @@ def stimuli(
         typer.echo(json.dumps({"edits": edits, "out": str(out)}))
         return
     typer.echo(f"{edits:,} edits in {out}")
-    typer.echo(f"Next: show {out / 'images'}, write {out / 'fixations.csv'} (image, x, y), then: augsal shift {out}")
+    then = f"augsal shift {quote(str(out))}"
+    typer.echo(f"Next: show {out / 'images'}, write {out / 'fixations.csv'} (image, x, y), then: {then}")
 
 
 def shift(

@@ -73,7 +73,8 @@ class SaliencyFolder(Dataset[dict[str, Any]]):
         if not self.names:
             raise FileNotFoundError(
                 f"{printable(self.folder)} has no image with a map: {len(self.images)} images and {len(self.maps)} "
-                f"maps were found, none of the same name. Expected {layout.expects.format(split=split)}."
+                f"maps were found, none of the same name. Expected {layout.expects.format(split=split)}. "
+                "--predict-maps of `augsal generate` and `augsal gallery` predicts maps of images that have none."
             )
         self.captions: Mapping[str, str] = self._read_captions() if captions is None else captions
 

@@ -92,7 +92,8 @@ def find_layout(folder: str | Path, split: str = "train", layout: str = "auto") 
         looked_for = "".join(f"\n  {one.name}: {one.expects.format(split=split)}" for one, _ in found)
         holds = ", ".join(sorted(printable(path.name) for path in folder.iterdir())[:8]) or "nothing"
         raise FileNotFoundError(
-            f"{printable(folder)} has no layout known for {split!r}; it holds {holds}. Known:{looked_for}"
+            f"{printable(folder)} has no layout known for {split!r}; it holds {holds}. Known:{looked_for}\n"
+            "  Images without saliency maps: --predict-maps of `augsal generate` and `augsal gallery` predicts them."
         )
     return (paired or started)[0]
 

@@ -13,7 +13,7 @@ import PIL.Image
 from augsal_transforms.files import write_file
 from augsal_transforms.gallery.texts import Caption
 
-SOFTWARE = "augsal figure"
+GALLERY, EXPLANATION = "augsal gallery", "augsal explain"  # the commands that write figures
 INK, SOFT, ACCENT = "#1c1c1e", "#55565c", "#b8400e"
 _DPI = 150  # a pixel of the canvas is 1/100 inch
 
@@ -74,26 +74,31 @@ class Canvas:
                 AnnotationBbox(line, (left, top), box_alignment=(0, 1), frameon=False, pad=0, annotation_clip=False)
             )
 
-    def save(self, path: Path) -> None:
-        """Write the figure, whole or not at all, in the format of its ending: .png, .pdf or .svg."""
+    def save(self, path: Path, command: str) -> None:
+        """Write the figure, whole or not at all, in the format of its ending: .png, .pdf or .svg.
+
+        Args:
+            path: The file.
+            command: The command that writes it, by which ``is_figure`` knows it.
+        """
         from matplotlib import rc_context
 
         self.axes.set_xlim(0, self.width)
         self.axes.set_ylim(self.height, 0)
         self.axes.set_aspect("auto")
         kind, content = path.suffix.removeprefix(".").lower(), io.BytesIO()
-        metadata = {"png": {"Software": SOFTWARE}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-        with rc_context({"svg.hashsalt": SOFTWARE}), warnings.catch_warnings():
+        metadata = {"png": {"Software": command}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+        with rc_context({"svg.hashsalt": command}), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from")  # such a letter is drawn as a box
             self.figure.savefig(content, format=kind, dpi=_DPI, metadata=metadata)
         write_file(path, content.getvalue())
 
 
-def is_figure(path: Path) -> bool:
-    """Whether a file is a PNG that ``Canvas.save`` wrote."""
+def is_figure(path: Path, command: str) -> bool:
+    """Whether a file is a PNG that ``Canvas.save`` wrote for a command."""
     try:
         with PIL.Image.open(path, formats=("PNG",)) as picture:
-            return bool(picture.info.get("Software") == SOFTWARE)
+            return bool(picture.info.get("Software") == command)
     except Exception:  # any other file
         return False
 

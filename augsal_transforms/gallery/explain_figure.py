@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from augsal_transforms.editor.region import normalise
-from augsal_transforms.gallery.canvas import ACCENT, INK, SOFT, Canvas, Place
+from augsal_transforms.gallery.canvas import ACCENT, EXPLANATION, INK, SOFT, Canvas, Place
 from augsal_transforms.gallery.explain import CONSIDERED, SELECTED, SKIPPED, ExplainedWord, Explanation
 from augsal_transforms.gallery.pictures import shrink
 from augsal_transforms.gallery.texts import label, mark_word, shorten
@@ -66,7 +66,7 @@ def draw_explanation(explanation: Explanation, path: Path, map_title: str = "sal
     canvas.text(_MARGIN, heights.top - 2.6 * _LINE, explanation.summary, size=9, fontweight="bold")
     if rows:
         _draw_words(canvas, explanation, heights)
-    canvas.save(path)
+    canvas.save(path, EXPLANATION)
 
 
 def _draw_panels(canvas: Canvas, explanation: Explanation, map_title: str, heights: _Heights) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import PIL.Image
 
-from augsal_transforms.gallery.canvas import SOFT, Canvas
+from augsal_transforms.gallery.canvas import GALLERY, SOFT, Canvas
 from augsal_transforms.gallery.choose import evenly
 from augsal_transforms.gallery.pictures import shrink
 from augsal_transforms.gallery.shown import ShownEdit, ShownImage
@@ -60,7 +60,7 @@ def draw_gallery(rows: Sequence[Row], path: Path) -> None:
             canvas.picture(picture, (left, top + 2 * _LINE, _SIDE, height))
         canvas.caption(_GAP, top + 2 * _LINE + height + 3, row.caption)
         top += height + 3 * _LINE + _GAP
-    canvas.save(path)
+    canvas.save(path, GALLERY)
 
 
 def _height(row: Row) -> int:

@@ -93,7 +93,7 @@ def _begin(folder: Path, journal: Path, settings: dict[str, Any]) -> list[dict[s
     outputs = [folder / "images" / split, folder / "maps" / split, journal]
     for path in [*outputs, *(_table_path(folder, split, kind) for kind in _ANNOTATIONS)]:
         if path.exists():
-            raise FileExistsError(f"{path} exists already; name another `folder` or `split`.")
+            raise FileExistsError(f"{path} exists already. Name another folder or split.")
     write_file(journal, (json.dumps(settings) + "\n").encode())
     for path in outputs[:2]:
         path.mkdir(parents=True)

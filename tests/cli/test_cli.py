@@ -209,12 +209,22 @@ def test_sizes_and_counts_of_scenes_are_checked(tmp_path, options):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("prompt", "is_known"), [("a red ball", True), ("a dachshund", False)])
+def test_a_word_that_the_bundled_editor_never_saw_is_named(photo, prompt, is_known):
+    given = ("edit", photo / "photo.png", "--saliency-map", photo / "map.png", "--prompt", prompt)
+    result = augsal(*given, "--editor", "bundled", "--device", "cpu", "--out", photo / "out.png")
+    assert result.exit_code == 0, result.output
+    assert ("'dachshund' is none of them, so its region is a guess" in result.stderr) != is_known
+
+
 def test_scenes_are_written_as_a_data_set_and_never_over_another(tmp_path):
-    result = augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--seed", "8", "--size", "48")
+    out = tmp_path / "my scenes"
+    result = augsal("scenes", "--out", out, "--count", "2", "--seed", "8", "--size", "48")
     assert result.exit_code == 0, result.output
     assert "2 scenes" in result.output
-    assert len(list((tmp_path / "scenes" / "images" / "train").glob("*.jpg"))) == 2
-    again = augsal("scenes", "--out", tmp_path / "scenes", "--count", "2", "--size", "48")
+    assert f"augsal generate --data '{out}' --split train" in result.output  # as it can be pasted
+    assert len(list((out / "images" / "train").glob("*.jpg"))) == 2
+    again = augsal("scenes", "--out", out, "--count", "2", "--size", "48")
     assert again.exit_code == 2
     assert "exists already" in again.output
 

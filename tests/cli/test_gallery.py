@@ -41,6 +41,27 @@ def test_a_store_becomes_a_page_and_a_figure(tmp_path, data, filled):
     assert {"images": 2, "edits": 4, "damaged": []}.items() <= json.loads(again.stdout).items()
 
 
+def test_a_figure_of_another_command_is_kept(tmp_path, data, filled, sd1_folder):
+    figure, saliency_map = tmp_path / "figure.png", data / "maps" / "train" / "photo-0.png"
+    assert explain(data, figure, sd1_folder, "--saliency-map", saliency_map).exit_code == 0
+    drawn = figure.read_bytes()
+    result = augsal("gallery", "--store", filled, "--data", data, "--out", tmp_path / "page.html", "--png", figure)
+    assert result.exit_code == 2
+    assert "--png: " in result.stderr
+    assert figure.read_bytes() == drawn
+
+
+def test_images_without_maps_are_shown_with_predicted_ones(tmp_path, data, filled):
+    images = shutil.copytree(data / "images" / "train", tmp_path / "images")
+    given = ("gallery", "--store", filled, "--data", images, "--out", tmp_path / "gallery.html", "--device", "cpu")
+    refused = augsal(*given)
+    assert refused.exit_code == 2
+    assert "--predict-maps of `augsal generate` and `augsal gallery`" in refused.stderr
+    result = augsal(*given, "--predict-maps")
+    assert result.exit_code == 0, result.output
+    assert "6 edits of 3 images" in result.stdout
+
+
 def test_an_editor_needs_no_store(tmp_path, data, sd1_folder):
     page = tmp_path / "gallery.html"
     options = ("--editor", sd1_folder, "--kinds", "contrast", "--strengths", 2, "--count", 1, "--device", "cpu")
@@ -118,7 +139,12 @@ def test_explain_draws_and_lists_the_words(tmp_path, data, sd1_folder):
     assert "  the                  skipped\n" in result.stdout
     assert "selected 1.00" in result.stdout
     assert out.stat().st_size > 10_000
-    found = json.loads(explain(data, out, sd1_folder, *options, "--json").stdout)
+    drawn = out.read_bytes()
+    refused = explain(data, out, sd1_folder, "--saliency-map", data / "maps" / "train" / "photo-1.png")
+    assert refused.exit_code == 2  # the figure of another image is no less the user's
+    assert "exists already. Name another file, or give --overwrite." in refused.stderr
+    assert out.read_bytes() == drawn
+    found = json.loads(explain(data, out, sd1_folder, *options, "--json", "--overwrite").stdout)
     assert [word["word"] for word in found["words"]] == ["a", "red", "dog", "on", "the", "street"]
     assert found["word"] in ("red", "dog", "street")
 

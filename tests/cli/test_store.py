@@ -58,6 +58,8 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
     )
     assert "9 edits of 3 images are to be made" in told
     assert "made 6 · reused 0 · not raised 0 · refused 0 · failed 0" in augsal(*given, "--limit", 2).stdout
+    nothing = augsal(*given, "--limit", 2, "--dry-run").stdout
+    assert nothing.endswith("Nothing is to be made: the store has all edits of these images.\n")
     (data / "images" / "train" / "photo-2.png").write_bytes(b"no image")
     result = augsal(*given, "--json")
     assert result.exit_code == 3
@@ -67,7 +69,9 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
 def test_generate_predicts_the_maps_of_images_that_have_none(tmp_path, sd1_folder):
     data = write_folder(tmp_path / "data", 2) / "images" / "train"
     given = ("generate", "--data", data, "--store", tmp_path / "store", "--editor", sd1_folder, "--device", "cpu")
-    assert augsal(*given).exit_code == 2  # no map
+    unmapped = augsal(*given)
+    assert unmapped.exit_code == 2
+    assert "--predict-maps of `augsal generate`" in unmapped.stderr
     result = augsal(*given, "--kinds", "contrast", "--predict-maps")
     assert "images with predicted maps, train: captions of 0 of 2 images" in result.stdout
     assert "made 2 · reused 0" in result.stdout

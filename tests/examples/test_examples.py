@@ -44,7 +44,7 @@ def run_here(monkeypatch, capsys):
 def test_one_image_is_edited(tmp_path, run_here):
     output = run_here("edit_one_image.py", cwd=tmp_path)
     assert "contrast" in output
-    with PIL.Image.open(tmp_path / "edited.png") as picture:
+    with PIL.Image.open(tmp_path / "edit_one_image.png") as picture:
         assert picture.size[0] > 5 * 128
 
 

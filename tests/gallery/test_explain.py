@@ -4,7 +4,7 @@ import torch
 from helpers.pictures import blob, picture
 
 from augsal_transforms import Contrast
-from augsal_transforms.gallery.canvas import is_figure
+from augsal_transforms.gallery.canvas import EXPLANATION, GALLERY, is_figure
 from augsal_transforms.gallery.cards import to_card
 from augsal_transforms.gallery.explain import explain
 from augsal_transforms.gallery.explain_figure import draw_explanation
@@ -55,7 +55,8 @@ def test_any_caption_is_drawn(editor, tmp_path, prompt):
     with PIL.Image.open(tmp_path / "figure.png") as figure:
         assert figure.width > 1000
         assert len(figure.convert("RGB").getcolors(1 << 24)) > 100
-    assert is_figure(tmp_path / "figure.png")
+    assert is_figure(tmp_path / "figure.png", EXPLANATION)
+    assert not is_figure(tmp_path / "figure.png", GALLERY)
 
 
 def test_equal_explanations_give_equal_files(editor, tmp_path):
@@ -64,7 +65,7 @@ def test_equal_explanations_give_equal_files(editor, tmp_path):
     draw_explanation(found, first)
     draw_explanation(found, second)
     assert first.read_bytes() == second.read_bytes()
-    assert not is_figure(first)
+    assert not is_figure(first, EXPLANATION)
 
 
 def test_a_page_explains_the_region_where_an_editor_is_at_hand(editor):
