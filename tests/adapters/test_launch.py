@@ -1,19 +1,15 @@
 """The adapters' commands, over the stand-ins."""
 
-import multiprocessing
 import os
-import runpy
 import shutil
 import subprocess
 import sys
-import traceback
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.forked import run_forked
 from helpers.upstream_runs import STAND_INS, TempSAL, fill, write_pictures
 
 from augsal_transforms.adapters._launch import launch
@@ -77,27 +73,9 @@ def command(adapter, place, *arguments, store, **environment):
 def forked(tmp_path):
     """As ``command``, in a forked copy of this process, which has imported the libraries already."""
 
-    def main(adapter, place, arguments):
-        with (tmp_path / "out").open("w") as sys.stdout, (tmp_path / "err").open("w") as sys.stderr:
-            os.dup2(sys.stdout.fileno(), 1)
-            os.dup2(sys.stderr.fileno(), 2)
-            os.chdir(place)
-            sys.argv = ["-m", *map(str, arguments)]
-            sys.path.insert(0, str(place))
-            warnings.resetwarnings()  # only here are they errors
-            try:
-                runpy.run_module(f"augsal_transforms.adapters.{adapter}", run_name="__main__", alter_sys=True)
-            except Exception:
-                traceback.print_exc()
-                raise SystemExit(1) from None
-
     def forked(adapter, place, *arguments, store):
-        options = ["--store", store, "--p", "1", "--", *arguments]
-        process = multiprocessing.get_context("fork").Process(target=main, args=(adapter, place, options))
-        process.start()
-        process.join()
-        told = {name: (tmp_path / name).read_text() for name in ("out", "err")}
-        return SimpleNamespace(returncode=process.exitcode, stdout=told["out"], stderr=told["err"])
+        options = ("--store", store, "--p", "1", "--", *arguments)
+        return run_forked(tmp_path, f"augsal_transforms.adapters.{adapter}", *options, cwd=place)
 
     return forked
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from editor_training.gaze import PARTS, GazeParts
 from editor_training.photographs import CROPS, crop_photographs, training_part
+from helpers.forked import run_forked
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from train_unisal_aug import scenes_or_folder
 
@@ -157,9 +158,11 @@ def test_the_bundled_readouts_can_be_trained_again(tmp_path):
 
 def test_simplenet_is_trained_through_the_adapter(tmp_path):
     checkout = Path(__file__).parents[1] / "helpers" / "upstreams/simplenet"
-    output = run("train_simplenet_aug.py", "--simplenet", checkout, "--smoke", cwd=tmp_path)
-    assert "edits found for 4 of 4 training images" in output
-    assert "edited items in 2 training passes" in output
+    script = EXAMPLES / "train_simplenet_aug.py"
+    run = run_forked(tmp_path, script, "--simplenet", checkout, "--smoke", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "edits found for 4 of 4 training images" in run.stdout
+    assert "edited items in 2 training passes" in run.stdout
 
 
 @pytest.mark.upstream
