@@ -20,7 +20,9 @@
 # and on the one without: pip install --no-index --find-links wheels --no-deps wheels/*.whl
 #
 # Further variables: OSIE, a folder with OSIE, for Table 2 on photographs (part 4) and as photographs to train on (part
-# 5); AUGSAL_UPSTREAM_UNISAL, _SIMPLENET, _TEMPSAL and _DEEPGAZE, checkouts, for the adapters' own tests (part 4).
+# 5); ENCODER, a file of an encoder pretrained on ImageNet, which Table 2 needs where there is no network
+# (benchmarks/table2/encoders.py names the kinds); AUGSAL_UPSTREAM_UNISAL, _SIMPLENET, _TEMPSAL and _DEEPGAZE, checkouts,
+# for the adapters' own tests (part 4), which need the checkouts' packages too: `missing` lists those.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
@@ -45,7 +47,12 @@ for line in "\n".join(lines).splitlines():
         except PackageNotFoundError:
             found = False
         if not found:
-            print(needed)'
+            print(needed)
+for name in ("opencv-python-headless", "einops", "boltons", "tensorboardX", "pycocotools"):
+    try:
+        version(name)
+    except PackageNotFoundError:
+        print(f"{name}  # a checkout needs it")'
 fi
 
 out=${2:?"give a folder for the results"}
@@ -137,8 +144,9 @@ case $part in
         step 4d-upstreams 300 "$python" -m pytest -q -n 0 -p no:cacheprovider tests/adapters/test_adapters.py
     fi
     if [ "${OSIE:-}" ]; then
-        size=(); [ "$small" ] && size=(--smoke --parts 4 2 2 0)
-        step 4e-table2 400 "$python" benchmarks/photographs.py --data "$OSIE" --runs "$out/table2" "${size[@]}"
+        given=(); [ "$small" ] && given+=(--smoke --parts 4 2 2 0)
+        [ "${ENCODER:-}" ] && given+=(--encoder "$ENCODER")
+        step 4e-table2 400 "$python" benchmarks/photographs.py --data "$OSIE" --runs "$out/table2" "${given[@]}"
     fi
     ;;
 5)
