@@ -27,6 +27,7 @@ def collate_edited(samples: Sequence[Any]) -> Any:
 
     Raises:
         TypeError: If a sample has no ``is_edited``: the augmentation did not see it.
+        ValueError: If there is no sample, or some have pictures that others lack.
     """
     added = [sample[-1] if isinstance(sample, (tuple, list)) and sample else sample for sample in samples]
     for sample, found in zip(samples, added, strict=True):
@@ -35,6 +36,11 @@ def collate_edited(samples: Sequence[Any]) -> Any:
                 "`collate_edited` takes samples of SaliencyDiffusionAugment or AugmentedDataset, with the key "
                 f"'is_edited', got {describe_sample(sample)}."
             )
+    if len({frozenset(OF_EDITED).intersection(found) for found in added}) != 1:
+        raise ValueError(
+            "`collate_edited` takes one or more samples that all have the same of the keys "
+            f"{', '.join(OF_EDITED)}. Use one augmentation, with or without `pairs`, for all."
+        )
     rest = [{key: value for key, value in found.items() if key not in OF_EDITED} for found in added]
     edited = [found for found in added if found["is_edited"]]
     pictures = {key: _stack([found[key] for found in edited], added[0][key]) for key in OF_EDITED if key in added[0]}

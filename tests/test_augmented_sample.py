@@ -144,6 +144,15 @@ def test_a_picture_that_differs_in_one_bit_alone_is_transformed(unedited):
         assert images_transformed(sample) == 2
 
 
+def test_an_equal_picture_of_another_class_does_not_stand_for_the_edited_image(unedited):
+    class Other(tv_tensors.Image):
+        pass
+
+    found = v2.Resize(20)(AugmentedSample({"other": Other(unedited["image"]), **unedited}))
+    assert type(found["edited_image"]) is tv_tensors.Image
+    assert torch.equal(found["edited_image"], found["image"])
+
+
 def test_noise_is_drawn_once_for_an_image_that_is_not_edited(unedited):
     found = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.GaussianNoise()])(unedited)
     assert torch.equal(found["image"], found["edited_image"])

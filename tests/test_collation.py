@@ -90,6 +90,16 @@ def test_samples_without_the_contracts_keys_are_refused(sample):
     assert "'is_edited', got" in refusal(lambda: collate_edited([sample]))
 
 
+def test_samples_of_several_augmentations_are_refused(folder):
+    samples = samples_at(folder, 0.5)
+    paired = [{**sample, "edited_saliency_map": sample["saliency_map"]} for sample in samples]
+    for mixed in ([samples[0], paired[1]], [paired[0], samples[1]], []):
+        assert "all have the same of the keys edited_image, edit_mask" in refusal(
+            lambda mixed=mixed: collate_edited(mixed)
+        )
+    assert collate_edited(paired)["edited_saliency_map"].shape == collate_edited(samples)["edit_mask"].shape
+
+
 def predictions(count, *, flags):
     generator = torch.Generator().manual_seed(0)
     maps = [torch.rand(count, 1, 5, 6, generator=generator, dtype=torch.float64) for _ in range(5)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -104,7 +105,7 @@ def edit(
     write_picture(out, to_pil_image(result.image))
     if mask_out:
         write_picture(mask_out, to_pil_image(result.edit_mask))
-    _warn_of_unknown_word(model, prompt, result.word)
+    _warn_of_unknown_word(model, result.word)
     if not as_json:
         _print_edit(result, f"editor {editor} on {place}")
         typer.echo(" ".join(str(path) for path in (out, mask_out) if path))
@@ -158,10 +159,10 @@ def _why_unedited(result: EditedImage, original: Tensor, saliency_map: Tensor) -
     return f"α = {result.alpha:g} is too weak to change an 8-bit value. Try a stronger --alpha."
 
 
-def _warn_of_unknown_word(model: SaliencyEditor, prompt: str, word: str | None) -> None:
+def _warn_of_unknown_word(model: SaliencyEditor, word: str | None) -> None:
     """Say so where the bundled editor never saw the word, which its tokenizer then takes in pieces."""
-    words = model.model.locate_words(prompt, keep_stopwords=model.config.keep_stopwords)
-    if model.name == "bundled" and any(found.text == word and len(found.tokens) > 1 for found in words):
+    parts = model.model.locate_words(re.sub(r"\W+|'s\b", " ", word or ""), keep_stopwords=True)  # of red-ball, ball's
+    if model.name == "bundled" and any(len(part.tokens) > 1 for part in parts):
         typer.echo(
             f"augsal: the bundled editor knows the words of rendered scenes, and {word!r} is none of them, so its "
             "region is a guess. Use --editor sd-v1-5 for captions of photographs.",

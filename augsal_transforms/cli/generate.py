@@ -238,8 +238,10 @@ def _print_estimate(generation: Generation, names: list[str], world: int, as_jso
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return
+    if found.failed:
+        typer.echo(f"{found.failed:,} images cannot be read. Without --dry-run their names and the reasons are listed.")
     if not found.edits:
-        typer.echo("Nothing is to be made: the store has all edits of these images.")
+        typer.echo("Nothing is left to be made of the images that can be read.")
         return
     several = f", {as_duration(found.seconds / world)} for {world} like it" if world > 1 else ""
     typer.echo(

@@ -156,7 +156,7 @@ class Color(Edit):
     ) -> Tensor:
         """Z_E: the latent shifted by A⁺ times the colour still missing."""
         mean_rgb = properties[:, :3]
-        target = to_device(torch.tensor(COLORS[self.color_name]), latent.device)
+        target = to_device(torch.tensor(COLORS[self.color_name], dtype=mean_rgb.dtype), latent.device)
         wanted = toward_color(mean_rgb, target, self.alpha_value)
         return shift_color(latent, latent_mask, wanted - mean_rgb, calibration.pseudo_inverse)
 

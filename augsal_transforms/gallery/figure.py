@@ -65,4 +65,4 @@ def draw_gallery(rows: Sequence[Row], path: Path) -> None:
 
 def _height(row: Row) -> int:
     """Height of the panels of a row, in pixels; a panel is at most a square."""
-    return max(round(_SIDE * picture.height / max(picture.size)) for _, picture in row.panels)
+    return max(1, *(round(_SIDE * picture.height / max(picture.size)) for _, picture in row.panels))

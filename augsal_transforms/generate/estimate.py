@@ -14,12 +14,16 @@ from augsal_transforms.store.records import encode
 
 @dataclass(frozen=True)
 class Estimate:
-    """Work of a run: images and edits that the store lacks, seconds of one process for them, bytes of records."""
+    """Work of a run: images and edits that the store lacks, seconds of one process for them, bytes of records.
+
+    ``failed`` is the number of images that cannot be read.
+    """
 
     images: int
     edits: int
     seconds: float
     bytes: int
+    failed: int
 
 
 def estimate(generation: Generation, names: Iterable[str], probe: int = 3) -> Estimate:
@@ -31,13 +35,14 @@ def estimate(generation: Generation, names: Iterable[str], probe: int = 3) -> Es
     Raises:
         RuntimeError: If none of these images can be edited.
     """
-    probed, images, edits = list[Job](), 0, 0
+    probed, images, edits, failed = list[Job](), 0, 0, 0
     for _, job in generation.jobs(names):
+        failed += isinstance(job, Exception)
         if isinstance(job, Job) and (lacking := generation.lacking(job)):
             images, edits = images + 1, edits + len(lacking)
             probed += [replace(job, wanted=lacking)][: probe - len(probed)]
     if not probed:
-        return Estimate(images=0, edits=0, seconds=0.0, bytes=0)
+        return Estimate(images=0, edits=0, seconds=0.0, bytes=0, failed=failed)
     if not (sizes := _record_sizes(generation, probed)):
         raise RuntimeError(
             f"None of the {len(probed)} images that were tried can be edited. `augsal generate` without --dry-run "
@@ -48,7 +53,7 @@ def estimate(generation: Generation, names: Iterable[str], probe: int = 3) -> Es
     seconds = time.monotonic() - started
     share = edits / sum(len(job.wanted) for job in probed if job.name in sizes)
     size = sum(sizes.values())
-    return Estimate(images=images, edits=edits, seconds=share * seconds, bytes=round(share * size))
+    return Estimate(images=images, edits=edits, seconds=share * seconds, bytes=round(share * size), failed=failed)
 
 
 def _record_sizes(generation: Generation, jobs: list[Job]) -> dict[str, int]:

@@ -67,7 +67,8 @@ class MaskedEditingLoss(nn.Module):
             TypeError: If an argument is no tensor, or ``is_edited`` is not bool.
             ValueError: If shapes differ, or, at the first call with an edited item for a shape and dtype, if a value
                 of an edited item is NaN or outside [0, 1]. Later calls check shapes alone, so that they do not wait
-                for the device: predictions that leave the range later are not found.
+                for the device: predictions that leave the range later are not found. Rows of edited items alone are
+                put in their places by ``is_edited``, for which it is best left on the CPU.
         """
         edited_prediction, edit_mask = spread_edited(
             prediction, is_edited, edited_prediction=edited_prediction, edit_mask=edit_mask

@@ -78,7 +78,7 @@ def _is_trial(value: Any) -> bool:
 
 
 _NAMES = {"kind": KIND, "color": COLOR}
-# Fields that a record has where a gate chose the edit, and that older records do not have.
+# Fields that older records lack; the first two are of edits that a gate chose.
 _FURTHER_FIELDS: dict[str, Callable[[Any], bool]] = {
     "rise": _is_number,
     "tried": _are_trials,

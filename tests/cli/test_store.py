@@ -59,8 +59,11 @@ def test_generate_fills_a_store_and_tells_it_in_a_line(tmp_path, sd1_folder):
     assert "9 edits of 3 images are to be made" in told
     assert "made 6 · reused 0 · not raised 0 · refused 0 · failed 0" in augsal(*given, "--limit", 2).stdout
     nothing = augsal(*given, "--limit", 2, "--dry-run").stdout
-    assert nothing.endswith("Nothing is to be made: the store has all edits of these images.\n")
+    assert nothing.endswith("Nothing is left to be made of the images that can be read.\n")
+    assert "cannot be read. Without" not in nothing
     (data / "images" / "train" / "photo-2.png").write_bytes(b"no image")
+    unreadable = augsal(*given, "--dry-run").stdout
+    assert "1 images cannot be read. Without --dry-run their names and the reasons are listed.\nNothing" in unreadable
     result = augsal(*given, "--json")
     assert result.exit_code == 3
     assert json.loads(result.stdout) == {"made": 0, "reused": 6, "not_raised": 0, "refused": 0, "failed": 1}

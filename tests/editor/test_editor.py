@@ -119,6 +119,19 @@ def test_torchs_generator_is_left_alone(editor):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("edit", EDITS)
+def test_torchs_default_type_of_numbers_changes_nothing(editor, edit):
+    image, saliency_map = picture(48, 64), blob(48, 64)
+    expected = editor.edit([image], [saliency_map], ["a red dog"], [edit])[0].image
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = editor.edit([image], [saliency_map], ["a red dog"], [edit])[0].image
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == expected.dtype
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
 def test_images_of_different_sizes_and_shapes_go_together(editor):
     sizes = [(96, 128), (480, 640), (37, 53), (1, 40), (300, 20)]
     images = [picture(*size) for size in sizes]
