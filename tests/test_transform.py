@@ -223,14 +223,15 @@ def test_without_an_id_the_pixels_are_the_id(augment):
     assert drawn(augment(raw)) == drawn(augment(raw))
 
 
-WORKERS = [(0, None), (2, "fork"), (1, "spawn")]  # the others in tests/store/test_stored_edits.py
-
-
+# The others are in tests/store/test_stored_edits.py.
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_kind_strength_and_word_are_the_same_for_any_workers(sd1_folder):
+@pytest.mark.parametrize(
+    "others", [(2, "fork"), pytest.param((1, "spawn"), marks=pytest.mark.slow)], ids=["fork", "spawn"]
+)
+def test_kind_strength_and_word_are_the_same_for_any_workers(sd1_folder, others):
     augment = SaliencyDiffusionAugment(editor=str(sd1_folder), p=0.7, seed=7)
     runs = []
-    for workers, method in WORKERS:
+    for workers, method in [(0, None), others]:
         loader = DataLoader(Scenes(augment), num_workers=workers, multiprocessing_context=method)
         batches = list(loader)
         runs.append([(b["edit_kind"][0], b["edit_alpha"].item(), b["edit_word"][0]) for b in batches])
@@ -680,7 +681,7 @@ def by_torch_save(augment):
         (copy.deepcopy, "fork"),
         (lambda augment: pickle.loads(pickle.dumps(augment)), "fork"),
         (by_torch_save, "fork"),
-        (lambda augment: copy.deepcopy(Draws(augment)).augment, "spawn"),
+        pytest.param(lambda augment: copy.deepcopy(Draws(augment)).augment, "spawn", marks=pytest.mark.slow),
     ],
 )
 def test_a_copy_has_an_epoch_of_its_own_that_its_workers_see(copied, method):
@@ -704,7 +705,7 @@ def test_a_copy_has_an_epoch_of_its_own_that_its_workers_see(copied, method):
 
 
 def test_threads_give_what_one_thread_gives(editor):
-    samples = [scene(n % 12) for n in range(24)]
+    samples = [scene(n % 6) for n in range(12)]
     one, many = (SaliencyDiffusionAugment(editor=editor, p=0.6, seed=3) for _ in range(2))
     expected = [one(sample) for sample in samples]
     with ThreadPoolExecutor(4) as pool:

@@ -61,12 +61,14 @@ def test_no_batch_is_compiled_again_whatever_it_holds(compiled, editor):
     assert not torch._dynamo.utils.counters["graph_break"]
 
 
+@pytest.mark.slow
 def test_another_size_of_image_is_compiled_once(compiled):
     for start in range(2):
         edit(compiled, 2, start, size=(96, 96))
     assert len(NOTED) == 4
 
 
+@pytest.mark.slow
 def test_all_noise_levels_share_what_is_compiled(compiled, editor):
     config = EditConfig(steps=3, noise_level=0.8, batch_size=4)
     check_alike(replace(compiled, config=config), replace(editor, config=config), 2, 0)
