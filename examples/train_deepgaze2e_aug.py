@@ -44,6 +44,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.smoke and None in (options.data, options.store):
         parser.error("pass --data, a folder of images with fixation maps, and --store, a store of their edits")
+    if not (options.deepgaze / "deepgaze_pytorch").is_dir():
+        parser.error(f"--deepgaze must be a checkout of DeepGaze, and {options.deepgaze} has no deepgaze_pytorch")
     sys.path.insert(0, str(options.deepgaze.resolve()))
     with tempfile.TemporaryDirectory() as folder:
         if options.smoke:

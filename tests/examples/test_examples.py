@@ -165,6 +165,13 @@ def test_simplenet_is_trained_through_the_adapter(tmp_path):
     assert "edited items in 2 training passes" in run.stdout
 
 
+def test_a_folder_that_is_no_checkout_of_deepgaze_is_named(tmp_path, run_here, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run_here("train_deepgaze2e_aug.py", "--deepgaze", tmp_path, "--smoke", cwd=tmp_path)
+    assert stopped.value.code == 2
+    assert "has no deepgaze_pytorch" in capsys.readouterr().err
+
+
 @pytest.mark.upstream
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["unisal", "simplenet", "tempsal", "deepgaze"])
