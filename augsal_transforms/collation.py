@@ -18,7 +18,7 @@ def collate_edited(samples: Sequence[Any]) -> Any:
 
     ``edited_image``, ``edit_mask`` and ``edited_saliency_map`` are (E, …), in the samples' order, where E is the number
     of samples whose ``is_edited`` is true; everything else has all B. The losses take such rows: give them
-    ``is_edited``. At p = 0.5 a loader sends a third fewer bytes from its workers, and the model predicts half as many
+    ``is_edited``. At p = 0.5 a loader sends a quarter fewer bytes from its workers, and the model predicts half as many
     edited images.
 
     Args:

@@ -28,8 +28,8 @@ class _Heights:
     """Heights in pixels, for pictures of one shape.
 
     Attributes:
-        large: Of the pictures at the top.
-        small: Of a word's maps.
+        large: Height of the pictures at the top.
+        small: Height of the maps of a word.
     """
 
     large: float
@@ -37,12 +37,12 @@ class _Heights:
 
     @property
     def top(self) -> float:
-        """Where the words begin."""
+        """Height at which the words begin."""
         return 2 * _LINE + self.large + 4 * _LINE
 
     @property
     def block(self) -> float:
-        """A row of words."""
+        """Height of a row of words."""
         return 3 * _LINE + 2 * (self.small + 6)
 
 

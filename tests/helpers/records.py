@@ -46,10 +46,10 @@ def key_of(original, edit, seed=0, prompt="a dog"):
     return EditKey.of(original, torch.ones(1, *original.shape[-2:]), prompt, edit, seed=seed, editor=EDITOR)
 
 
-def filled(store, count=2, edits=EDITS, stem="photo-{}"):
+def filled(store, count=2, edits=EDITS, stem="photo-{}", draw=picture):
     """Put every edit of ``count`` pictures into a store."""
     for n in range(count):
-        original = picture(n)
+        original = draw(n)
         for edit in edits:
             store.put(key_of(original, edit), original, edited(original, edit, seed=0), source=stem.format(n))
     return store

@@ -31,6 +31,10 @@ def scene(index=0, size=(32, 40)):
     }
 
 
+def scene_image(index):
+    return scene(index)["image"]
+
+
 class Scenes(Dataset):
     def __init__(self, augment, count=8):
         self.augment, self.count = augment, count

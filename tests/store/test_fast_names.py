@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.record_parts import as_webp
 from helpers.records import EDITS, edited, filled, key_of, picture
-from helpers.samples import scene
+from helpers.samples import scene, scene_image
 
 from augsal_transforms import EditStore, SaliencyDiffusionAugment
 from augsal_transforms.store.fast_names import FOLDER, find_name
@@ -186,11 +186,7 @@ def test_nothing_is_read_or_written_through_a_link(store, tmp_path):
 
 
 def test_samples_are_the_same_to_the_bit_from_new_and_old_records_with_and_without_the_index(tmp_path):
-    store = EditStore(tmp_path / "indexed")
-    for n in range(4):
-        original = scene(n)["image"]
-        for edit in EDITS:
-            store.put(key_of(original, edit), original, edited(original, edit), source=f"scene-{n}")
+    store = filled(EditStore(tmp_path / "indexed"), 4, stem="scene-{}", draw=scene_image)
     plain, old = (EditStore(shutil.copytree(store.folder, tmp_path / name)) for name in ("plain", "old"))
     shutil.rmtree(plain.folder / FOLDER)
     make_old(old)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.permissions import IS_ROOT, another_user, open_the_way, small_disk, small_files
 from helpers.records import EDITS, edited, filled, key_of
-from helpers.samples import Scenes, scene
+from helpers.samples import Scenes, scene, scene_image
 from torch.utils.data import DataLoader
 
 from augsal_transforms import AugmentedSaliencyLoss, Contrast, EditStore, SaliencyDiffusionAugment, SaliencyLoss
@@ -21,12 +21,7 @@ from augsal_transforms.edit_sources import DAMAGED, NOT_HELD
 @pytest.fixture
 def store(tmp_path):
     """All four edits of the eight scenes."""
-    store = EditStore(tmp_path / "store")
-    for n in range(8):
-        original = scene(n)["image"]
-        for edit in EDITS:
-            store.put(key_of(original, edit), original, edited(original, edit), source=f"scene-{n}")
-    return store
+    return filled(EditStore(tmp_path / "store"), 8, stem="scene-{}", draw=scene_image)
 
 
 def test_a_sample_takes_an_edit_that_the_store_holds(store):
